@@ -1,0 +1,111 @@
+"""What travels between the stages: plain dataclasses of NumPy arrays, first axis the face.
+
+Frames (all right-handed, millimetres):
+
+* **model**: the face model's own; +x the subject's left, +y up, +z out of the face.
+* **camera**: OpenCV's; +x right, +y down, +z forward, the origin at the centre of projection.
+
+Pixels have their centres at +0.5: the image spans [0, width] × [0, height].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float32]
+
+PERSPECTIVE = 0
+SCALED_ORTHOGRAPHIC = 1
+
+A = TypeVar("A", bound="Arrays")
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """A bundle of arrays that share their first axis."""
+
+    def as_dict(self) -> dict[str, NDArray[np.generic]]:
+        """The arrays by field name; those that are ``None`` are left out."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
+    @classmethod
+    def from_dict(cls: type[A], arrays: Mapping[str, NDArray[np.generic]]) -> A:
+        """The inverse of :meth:`as_dict`."""
+        return cls(**arrays)
+
+    def __len__(self) -> int:
+        first: NDArray[np.generic] = getattr(self, fields(self)[0].name)
+        return len(first)
+
+
+@dataclass(frozen=True)
+class Samples(Arrays):
+    """What the sample stage draws for B faces."""
+
+    face: NDArray[np.int64]
+    """(B,) number of the face in the dataset."""
+    identity_number: NDArray[np.int64]
+    """(B,) which identity it shows; images of one person share it."""
+    identity: Float
+    """(B, Ki) identity coefficients in σ."""
+    expression: Float
+    """(B, Ke) expression coefficients: σ, or weights in [0, 1] for blendshape models."""
+    albedo: Float
+    """(B, Ka) albedo coefficients in σ."""
+    iris_colour: Float
+    """(B, 3) linear RGB reflectance of the iris."""
+    gaze: Float
+    """(B, 2, 2) rotation of the (left, right) eyeball from straight ahead: yaw towards the subject's left, pitch
+    upwards; radians."""
+    pose: Float
+    """(B, 6) head pose: yaw, pitch, roll in radians, then a translation x, y, z in mm (see imaging.camera)."""
+    projection: NDArray[np.uint8]
+    """(B,) PERSPECTIVE or SCALED_ORTHOGRAPHIC."""
+    intrinsics: NDArray[np.float64]
+    """(B, 3, 3) pixels. Perspective: [[f, 0, cx], [0, f, cy], [0, 0, 1]], x = f X/Z + cx. Scaled orthographic: f is in
+    pixels per mm and x = f X + cx."""
+    extrinsics: NDArray[np.float64]
+    """(B, 4, 4) model frame to camera frame, head pose included."""
+    light_sh: Float
+    """(B, 9, 3) spherical-harmonic light, camera frame, RGB; order Y00, Y1-1 (y), Y10 (z), Y11 (x), Y2-2 (xy),
+    Y2-1 (yz), Y20 (3z²-1), Y21 (xz), Y22 (x²-y²), real orthonormal. Already convolved with the Lambertian kernel
+    (Ramamoorthi & Hanrahan 2001) and divided by π: a surface of albedo ρ and normal n shows ρ Σ sh_k Y_k(n)."""
+    light_direction: Float
+    """(B, 3) unit vector from the face to the directional light, camera frame."""
+    light_colour: Float
+    """(B, 3) linear RGB: what that light adds to a white Lambertian surface that faces it."""
+    background_seed: NDArray[np.uint64]
+    """(B,) seed of the background."""
+
+
+@dataclass(frozen=True)
+class Renders(Arrays):
+    """What the render stage makes of B faces, images of H × W pixels."""
+
+    face: NDArray[np.int64]
+    """(B,) number of the face."""
+    valid: NDArray[np.bool_]
+    """(B,) false for a failed face, whose other entries are all zero."""
+    reason: NDArray[np.str_]
+    """(B,) why a face failed; empty for the valid ones."""
+    vertices: Float
+    """(B, V, 3) model frame, mm."""
+    image: NDArray[np.uint8]
+    """(B, H, W, 3) sRGB."""
+    triangle_id: NDArray[np.int32]
+    """(B, H, W) triangle at the pixel's centre, -1 for the background."""
+    barycentric: NDArray[np.uint16]
+    """(B, H, W, 2) weights of the triangle's second and third corner, perspective-correct, times 65535; the first
+    corner's weight is what is left to 1."""
+    landmarks_2d: Float
+    """(B, L, 2) pixels."""
+    landmarks_3d: Float
+    """(B, L, 3) camera frame, mm."""
+    landmark_visible: NDArray[np.bool_]
+    """(B, L) inside the image and not hidden."""

@@ -1,0 +1,1 @@
+"""Cameras, visibility and the per-pixel channels that follow from a mesh and a visibility buffer."""
