@@ -1,0 +1,1 @@
+"""Measurements behind ``facegen benchmark``: ratios of things measured in turn in one process."""

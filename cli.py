@@ -1,0 +1,298 @@
+"""The ``facegen`` command: one short function a command. Data goes to stdout, words for people to stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from facegen import __version__
+from facegen.errors import FacegenError
+
+app = typer.Typer(
+    help="Make synthetic 3D face datasets: sample a morphable model, render it with exact labels, pack it into Zarr.",
+    epilog="Start with: facegen run quickstart --out runs/quickstart",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+benchmark_app = typer.Typer(
+    help="Measure this machine: ratios of things measured in turn in one run.", no_args_is_help=True
+)
+app.add_typer(benchmark_app, name="benchmark")
+
+Config = Annotated[str, typer.Argument(help="Configuration: a YAML file, or the name of a shipped one.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Run folder; made if absent, continued if it is this run's.")]
+Faces = Annotated[int | None, typer.Option("--faces", "-n", help="Number of faces, instead of the configuration's.")]
+Seed = Annotated[int | None, typer.Option("--seed", "-s", help="Seed, instead of the configuration's.")]
+Workers = Annotated[int | None, typer.Option("--workers", "-w", help="Worker processes. Default: one per core.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="Override a setting: --set render.size=512. Repeatable.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything and say what would be done; write nothing.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another configuration's run in the folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
+Run = Annotated[Path, typer.Argument(help="Run folder.")]
+
+_EXAMPLES = """
+
+[bold]Examples[/bold]
+
+  facegen {command} quickstart --out runs/first
+
+  facegen {command} quickstart --out runs/big --faces 100000 --seed 7 --workers 8
+
+  facegen {command} my.yaml --out runs/mine --set render.size=512 --set sample.pose.yaw.high=60
+"""
+
+
+def main() -> NoReturn:
+    """Run the command line; exit codes: 0 done, 1 something failed, 2 wrong use."""
+    try:
+        app()
+    except FacegenError as error:
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _fail("interrupted; what was finished is kept, the same command continues", 1)
+    except BrokenPipeError:
+        # The reader of our output (head, less) has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(0)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print(f"facegen: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _say(message: str, *, quiet: bool = False) -> None:
+    if not quiet:
+        print(message, file=sys.stderr)
+
+
+def _print_json(values: Any) -> None:
+    print(json.dumps(values, indent=2, ensure_ascii=False))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"facegen {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(epilog=_EXAMPLES.format(command="run"))
+def run(
+    config: Config, out: Out, faces: Faces = None, seed: Seed = None, workers: Workers = None, set_: Set = None,
+    dry_run: DryRun = False, overwrite: Overwrite = False, json_: Json = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Carry a configuration out: sample, render and pack every face.
+
+    The same command again continues a run that was interrupted, and changes nothing in one that is complete.
+    """
+    from facegen.stages.task import STAGES
+
+    _carry_out(STAGES, config, out, faces, seed, workers, set_, dry_run, overwrite, json_, quiet)
+
+
+@app.command(epilog=_EXAMPLES.format(command="sample"))
+def sample(
+    config: Config, out: Out, faces: Faces = None, seed: Seed = None, workers: Workers = None, set_: Set = None,
+    dry_run: DryRun = False, overwrite: Overwrite = False, json_: Json = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Only draw coefficients, pose, camera and light, into RUN/stages/sample."""
+    _carry_out(("sample",), config, out, faces, seed, workers, set_, dry_run, overwrite, json_, quiet)
+
+
+@app.command(epilog=_EXAMPLES.format(command="render"))
+def render(
+    config: Config, out: Out, faces: Faces = None, seed: Seed = None, workers: Workers = None, set_: Set = None,
+    dry_run: DryRun = False, overwrite: Overwrite = False, json_: Json = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Only render what `facegen sample` drew, into RUN/stages/render."""
+    _carry_out(("render",), config, out, faces, seed, workers, set_, dry_run, overwrite, json_, quiet)
+
+
+@app.command(epilog=_EXAMPLES.format(command="pack"))
+def pack(
+    config: Config, out: Out, faces: Faces = None, seed: Seed = None, workers: Workers = None, set_: Set = None,
+    dry_run: DryRun = False, overwrite: Overwrite = False, json_: Json = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Only pack what `facegen render` made, into RUN/dataset.zarr."""
+    _carry_out(("pack",), config, out, faces, seed, workers, set_, dry_run, overwrite, json_, quiet)
+
+
+def _carry_out(
+    stages: tuple[str, ...], config: str, out: Path, faces: int | None, seed: int | None, workers: int | None,
+    overrides: list[str] | None, dry_run: bool, overwrite: bool, as_json: bool, quiet: bool,
+) -> None:  # fmt: skip
+    from facegen import report
+    from facegen.errors import ConfigurationError
+    from facegen.pipeline.configuration import read_configuration
+    from facegen.pipeline.folder import RunFolder
+    from facegen.pipeline.local import usable_cores
+    from facegen.pipeline.run import carry_out
+    from facegen.pipeline.shards import split
+    from facegen.stages.plan import plan
+    from facegen.stages.task import produce
+
+    if workers is not None and workers < 1:
+        raise ConfigurationError(f"--workers: expected at least 1, found {workers}")
+    values = read_configuration(config, overrides or [])
+    values |= {key: value for key, value in (("faces", faces), ("seed", seed)) if value is not None}
+    planned = plan(values, source=config)
+    folder = RunFolder(out)
+    shards = split(planned.config.faces, planned.config.shard_size)
+    if dry_run:
+        todo = folder.unfinished(stages[-1], shards, planned.fingerprint)
+        _print_json(report.dry_run(planned, stages, shards, todo)) if as_json else _say(
+            report.dry_run_text(planned, stages, shards, todo)
+        )
+        return
+    planned.prepare(folder, overwrite=overwrite, packs="pack" in stages)
+    summary = carry_out(produce, planned.job(folder, stages), shards, workers or usable_cores(), quiet=quiet or as_json)
+    if "pack" in stages and summary.complete:
+        report.write_card(folder, planned)
+    if as_json:
+        _print_json(report.summary(summary, out))
+    _say(report.summary_text(summary, out), quiet=quiet or as_json)
+    if not summary.complete:
+        raise typer.Exit(1)
+
+
+@app.command()
+def status(run: Run, json_: Json = False) -> None:
+    """Tell how far a run is: shards and faces done per stage, and what failed.
+
+    Example: facegen status runs/first
+    """
+    from facegen import report
+    from facegen.pipeline.folder import RunFolder
+
+    values = report.status(RunFolder(run))
+    if json_:
+        _print_json(values)
+    else:
+        print(report.status_text(values))
+
+
+@app.command()
+def verify(run: Run, json_: Json = False) -> None:
+    """Read everything and check it: records, digests, array shapes, and that labels match their meshes.
+
+    Exits with 1 when anything is wrong. Example: facegen verify runs/first
+    """
+    from facegen.dataset.verify import verify as check
+
+    report = check(run)
+    if json_:
+        _print_json(report.as_dict())
+    else:
+        print(report.as_text())
+    if report.problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def preview(
+    run: Run,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="PNG file. Default: RUN/preview.png.")] = None,
+    faces: Annotated[
+        int, typer.Option("--faces", "-n", min=1, help="How many faces to show, spread over the run.")
+    ] = 8,
+    channels: Annotated[
+        str, typer.Option(help="Channels beside each image, separated by commas; 'none' for images alone.")
+    ] = "normal,depth,segmentation,pncc,landmarks_2d",
+) -> None:
+    """Draw a contact sheet: images with their channels beside them.
+
+    Examples: facegen preview runs/first · facegen preview runs/first --faces 64 --channels none --out sheet.png
+    """
+    from facegen.dataset.preview import write_preview
+
+    names = [] if channels == "none" else [name.strip() for name in channels.split(",")]
+    path = write_preview(run, out or run / "preview.png", faces, names)
+    _say(f"wrote {path}")
+
+
+@app.command()
+def inspect(run: Run, json_: Json = False) -> None:
+    """Tell what a dataset holds: arrays, shapes, units, sizes on disk, and ranges of values.
+
+    Example: facegen inspect runs/first --json
+    """
+    from facegen.dataset.inspect import inspect as describe
+    from facegen.dataset.inspect import inspect_text
+
+    values = describe(run)
+    if json_:
+        _print_json(values)
+    else:
+        print(inspect_text(values))
+
+
+@app.command()
+def doctor(json_: Json = False) -> None:
+    """Tell what this machine can render with, what is missing, and the command that installs it."""
+    from facegen import report
+    from facegen.stages.render import capabilities
+
+    found = capabilities.report()
+    if json_:
+        _print_json([capability.as_dict() for capability in found])
+    else:
+        print(report.doctor_text(found))
+
+
+@benchmark_app.command("render")
+def benchmark_render(
+    json_: Json = False,
+    model: Annotated[str, typer.Option(help="ICT-FaceKit file or folder.")] = "$FACEGEN_ICT",
+    platform: Annotated[str, typer.Option(help="OpenGL platform for pyrender: osmesa or egl.")] = "osmesa",
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds of A B A B.")] = 20,
+) -> None:
+    """Our renderer, all channels, against pyrender: CPU ms per 224×224 frame on the real head at two densities.
+
+    Example: facegen benchmark render --platform egl --json
+    """
+    from facegen.benchmarks.render import run, text
+
+    result = run(model, platform=platform, repeats=repeats)
+    if json_:
+        _print_json(result)
+    else:
+        print(text(result))
+
+
+@benchmark_app.command("run")
+def benchmark_run(
+    config: Annotated[str, typer.Argument(help="Configuration.")] = "quickstart",
+    faces: Annotated[int, typer.Option("--faces", "-n", min=64, help="Faces to make.")] = 1024,
+    set_: Set = None,
+    json_: Json = False,
+) -> None:
+    """A whole run in one process: faces per CPU-core second by stage, and how memory behaves.
+
+    Example: facegen benchmark run --faces 5120 --json
+    """
+    from facegen.benchmarks.run import run, text
+
+    result = run(config, faces=faces, overrides=set_ or [])
+    if json_:
+        _print_json(result)
+    else:
+        print(text(result))

@@ -1,0 +1,71 @@
+"""Configurations: YAML by path or by name, and ``--set a.b=c`` overrides."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from facegen.errors import ConfigurationError
+
+_PACKAGE = "facegen.configs"
+
+
+def shipped_names() -> list[str]:
+    """Names of the configurations that come with facegen."""
+    files = resources.files(_PACKAGE).iterdir()
+    return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
+
+
+def read_configuration(name_or_path: str, overrides: Iterable[str] = ()) -> dict[str, Any]:
+    """Plain values of a configuration file or of a shipped configuration, with overrides applied.
+
+    Raises:
+        ConfigurationError: when there is no such file or name, the YAML is wrong, or an override is not ``a.b=c``.
+    """
+    path = Path(name_or_path).expanduser()
+    try:
+        if path.is_file():
+            text = path.read_text(encoding="utf-8")
+        elif name_or_path in shipped_names():
+            text = (resources.files(_PACKAGE) / f"{name_or_path}.yaml").read_text(encoding="utf-8")
+        else:
+            nearest = difflib.get_close_matches(name_or_path, shipped_names(), n=1)
+            hint = f"did you mean '{nearest[0]}'?" if nearest else f"shipped ones: {', '.join(shipped_names())}"
+            raise ConfigurationError(f"{name_or_path}: no such configuration file or name; {hint}")
+        values = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ConfigurationError(f"{name_or_path}:{where} not valid YAML: {error.problem}") from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise ConfigurationError(f"{name_or_path}: not a YAML text file") from None
+    except OSError as error:
+        raise ConfigurationError(f"{name_or_path}: cannot be read ({error.strerror})") from None
+    if not isinstance(values, dict):
+        raise ConfigurationError(f"{name_or_path}: expected a mapping of settings, found {type(values).__name__}")
+    for override in overrides:
+        _apply(values, override)
+    return values
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    steps = key.strip().split(".")
+    if not separator or not all(steps):
+        raise ConfigurationError(f"--set {override}: expected a.b=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigurationError(f"--set {override}: the value is not valid YAML") from None
+    place = values
+    for step in steps[:-1]:
+        inner = place.setdefault(step, {})
+        if not isinstance(inner, dict):
+            raise ConfigurationError(f"--set {override}: '{step}' is a value, it has no '{steps[-1]}'")
+        place = inner
+    place[steps[-1]] = value

@@ -1,0 +1,169 @@
+"""The run folder: one configuration carried out into one place."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from facegen.errors import RunFolderError, StorageError
+from facegen.pipeline.records import FailedFace, ShardRecord, read_record
+from facegen.pipeline.shards import Shard, split
+from facegen.storage import PARTIAL, write_atomically
+
+
+class RunFolder:
+    """Paths and state of one run. What is known of a run is read from disk, never remembered."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def dataset(self) -> Path:
+        """The packed dataset."""
+        return self.path / "dataset.zarr"
+
+    def stage_file(self, stage: str, shard: int) -> Path:
+        """What a single stage wrote for a shard."""
+        return self.path / "stages" / stage / f"{shard:05d}.npz"
+
+    def record_path(self, stage: str, shard: int) -> Path:
+        """The record of a shard."""
+        return self.path / "records" / stage / f"{shard:05d}.json"
+
+    def describe(self) -> dict[str, Any]:
+        """The contents of run.yaml.
+
+        Raises:
+            RunFolderError: when the folder is not a run.
+        """
+        try:
+            values = yaml.safe_load((self.path / "run.yaml").read_text())
+        except FileNotFoundError:
+            what = "has no run.yaml" if self.path.is_dir() else "does not exist"
+            raise RunFolderError(f"{self.path}: not a run folder ({what})") from None
+        except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+            raise RunFolderError(f"{self.path / 'run.yaml'}: cannot be read ({type(error).__name__})") from None
+        if not isinstance(values, dict) or not {"fingerprint", "faces", "shard_size"} <= values.keys():
+            raise RunFolderError(f"{self.path / 'run.yaml'}: not the description of a run")
+        return values
+
+    def open(self, description: dict[str, Any], *, overwrite: bool) -> None:
+        """Create the folder for a run, or check that it belongs to this one.
+
+        Args:
+            description: for run.yaml; ``fingerprint``, ``faces`` and ``shard_size`` among it.
+            overwrite: delete the run that is there when it is another one.
+
+        Raises:
+            RunFolderError: when the folder holds another run, something else, or more faces than asked for.
+            StorageError: when it cannot be written.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise RunFolderError(f"{self.path}: a file is in the way of the run folder")
+        if (self.path / "run.yaml").exists():
+            there = self.describe()
+            if there["fingerprint"] != description["fingerprint"] or there["faces"] > description["faces"]:
+                if not overwrite:
+                    raise RunFolderError(
+                        f"{self.path}: {_difference(there, description)}; use another folder, "
+                        "or --overwrite to replace that run"
+                    )
+                self._delete()
+        elif self.path.is_dir() and any(self.path.iterdir()):
+            raise RunFolderError(f"{self.path}: the folder is not empty and not a run; choose a new folder")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"{self.path}: cannot create the run folder ({error.strerror})") from None
+        text = yaml.safe_dump(description, sort_keys=False, allow_unicode=True, width=100)
+        if not (self.path / "run.yaml").exists() or (self.path / "run.yaml").read_text() != text:
+            write_atomically(self.path / "run.yaml", text.encode())
+
+    def _delete(self) -> None:
+        """Delete what a run wrote and nothing else; run.yaml last, so that a kill leaves a folder known as a run."""
+        try:
+            for name in ("records", "stages", "failed", "dataset.zarr"):
+                shutil.rmtree(self.path / name, ignore_errors=False) if (self.path / name).exists() else None
+            for name in ("README.md", "preview.png", "run.yaml"):
+                (self.path / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(f"{error.filename}: cannot be deleted ({error.strerror})") from None
+
+    def shards(self) -> list[Shard]:
+        """All shards of the run."""
+        description = self.describe()
+        return split(int(description["faces"]), int(description["shard_size"]))
+
+    def unfinished(self, stage: str, shards: Iterable[Shard], fingerprint: str) -> list[Shard]:
+        """Those shards whose record for ``stage`` is absent or does not hold."""
+        return [shard for shard in shards if self.shard_problem(stage, shard, fingerprint) is not None]
+
+    def shard_problem(self, stage: str, shard: Shard, fingerprint: str) -> str | None:
+        """Why a shard is not done; ``None`` when it is."""
+        record = read_record(self.record_path(stage, shard.number))
+        return "not made yet" if record is None else record.problem(shard, fingerprint, self.path)
+
+    def records(self, stage: str) -> list[ShardRecord]:
+        """The readable records of a stage, by shard."""
+        paths = sorted((self.path / "records" / stage).glob("*.json"))
+        return [record for path in paths if (record := read_record(path)) is not None]
+
+    def sweep(self) -> int:
+        """Remove the temporary files of writers that were killed; how many there were.
+
+        Raises:
+            StorageError: when one cannot be removed.
+        """
+        count = 0
+        for path in self.path.rglob(f".*{PARTIAL}"):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise StorageError(f"{path}: cannot be removed ({error.strerror})") from None
+            count += 1
+        return count
+
+    def write_failed_faces(self, record: ShardRecord) -> None:
+        """List the failed faces of a shard in ``failed/``, one file a face.
+
+        Raises:
+            StorageError: when the disk refuses.
+        """
+        for failed in record.failed:
+            entry = {"face": failed.face, "shard": record.shard, "stage": failed.stage, "reason": failed.reason}
+            self._write_failure(f"face-{failed.face:08d}.json", entry)
+
+    def write_failed_shard(self, shard: Shard, reason: str) -> None:
+        """Note in ``failed/`` why a shard was given up."""
+        self._write_failure(f"shard-{shard.number:05d}.json", {"shard": shard.number, "reason": reason})
+
+    def _write_failure(self, name: str, entry: dict[str, Any]) -> None:
+        write_atomically(self.path / "failed" / name, (json.dumps(entry, indent=1) + "\n").encode())
+
+    def clear_failed_shard(self, number: int) -> None:
+        """Forget an earlier failure of a shard that is done now."""
+        (self.path / "failed" / f"shard-{number:05d}.json").unlink(missing_ok=True)
+
+    def failed_faces(self, stage: str) -> list[FailedFace]:
+        """The failed faces that the records of a stage tell of."""
+        return [failed for record in self.records(stage) for failed in record.failed]
+
+
+def _difference(there: dict[str, Any], wanted: dict[str, Any]) -> str:
+    if there["fingerprint"] == wanted["fingerprint"]:
+        return f"the run there has {there['faces']} faces, more than the {wanted['faces']} asked for"
+    changed = _changed_keys(there.get("configuration"), wanted.get("configuration"))
+    named = f" (differs in {', '.join(changed[:4])}{' …' if len(changed) > 4 else ''})" if changed else ""
+    return f"the folder holds the run of another configuration{named}"
+
+
+def _changed_keys(a: Any, b: Any, prefix: str = "") -> list[str]:
+    if isinstance(a, dict) and isinstance(b, dict):
+        keys = sorted(a.keys() | b.keys())
+        return [name for key in keys for name in _changed_keys(a.get(key), b.get(key), f"{prefix}.{key}".strip("."))]
+    return [prefix] if a != b and prefix not in ("faces", "name") else []

@@ -1,0 +1,158 @@
+"""Words and numbers for people: what the commands print, and the card of a finished dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from facegen import __version__
+from facegen.pipeline.folder import RunFolder
+from facegen.pipeline.run import Summary
+from facegen.pipeline.shards import Shard
+from facegen.storage import write_atomically
+
+if TYPE_CHECKING:
+    from facegen.stages.plan import Plan
+    from facegen.stages.render.capabilities import Capability
+
+
+def summary(result: Summary, out: Path) -> dict[str, Any]:
+    """The result of a run as plain values."""
+    return {
+        "run": str(out),
+        "complete": result.complete,
+        "faces": result.faces,
+        "made": result.made,
+        "failed_faces": result.failed_faces,
+        "failed_shards": {str(number): reason for number, reason in sorted(result.failed_shards.items())},
+        "elapsed_seconds": round(result.elapsed, 3),
+        "cpu_seconds": {stage: round(seconds, 3) for stage, seconds in result.seconds.items()},
+    }
+
+
+def summary_text(result: Summary, out: Path) -> str:
+    """The result of a run in a few lines."""
+    if result.made == 0 and result.complete:
+        return f"{out}: all {result.faces:,} faces are there already; nothing to do"
+    lines = [f"{out}: made {result.made:,} of {result.faces:,} faces in {result.elapsed:.1f} s"]
+    total = sum(result.seconds.values())
+    if total > 0:
+        parts = ", ".join(f"{stage} {seconds / total:.0%}" for stage, seconds in result.seconds.items())
+        lines.append(f"{result.made / total:.0f} faces per CPU second ({parts})")
+    if result.failed_faces:
+        lines.append(f"{len(result.failed_faces)} faces failed, listed with their reasons in {out / 'failed'}")
+    for number, reason in sorted(result.failed_shards.items())[:5]:
+        lines.append(f"shard {number} failed: {reason}")
+    if len(result.failed_shards) > 5:
+        lines.append(f"… and {len(result.failed_shards) - 5} more shards, see {out / 'failed'}")
+    return "\n".join(lines)
+
+
+def dry_run(plan: Plan, stages: tuple[str, ...], shards: Sequence[Shard], todo: Sequence[Shard]) -> dict[str, Any]:
+    """What a run would do, as plain values."""
+    return {
+        "fingerprint": plan.fingerprint,
+        "stages": list(stages),
+        "faces": plan.config.faces,
+        "shards": len(shards),
+        "shards_to_do": len(todo),
+        "model": {"name": plan.model.name, "sha256": plan.model.sha256, "vertices": plan.spec.topology.vertex_count},
+        "configuration": plan.configuration,
+    }
+
+
+def dry_run_text(plan: Plan, stages: tuple[str, ...], shards: Sequence[Shard], todo: Sequence[Shard]) -> str:
+    """What a run would do, for people: the resolved configuration, then the amount of work."""
+    text = yaml.safe_dump(plan.configuration, sort_keys=False, allow_unicode=True).rstrip()
+    return (
+        f"{text}\n\n"
+        f"model {plan.model.name}: {plan.spec.topology.vertex_count:,} vertices, "
+        f"{len(plan.model.identity_names)} identity and {len(plan.model.expression_names)} expression coefficients\n"
+        f"would {', '.join(stages)}: {plan.config.faces:,} faces in {len(shards):,} shards, {len(todo):,} of them to do"
+    )
+
+
+def status(folder: RunFolder) -> dict[str, Any]:
+    """How far a run is, from its records (their digests are checked by `facegen verify`, not here)."""
+    description = folder.describe()
+    shards = folder.shards()
+    stages = {}
+    for path in sorted((folder.path / "records").glob("*")):
+        records = [r for r in folder.records(path.name) if r.fingerprint == description["fingerprint"]]
+        stages[path.name] = {
+            "shards": len(records),
+            "faces": sum(record.faces for record in records),
+            "failed_faces": sum(len(record.failed) for record in records),
+        }
+    failures = sorted(path.name for path in (folder.path / "failed").glob("shard-*.json"))
+    return {
+        "run": str(folder.path),
+        "name": description.get("name"),
+        "fingerprint": description["fingerprint"],
+        "faces": description["faces"],
+        "shards": len(shards),
+        "stages": stages,
+        "failed_shards": [int(name.removeprefix("shard-").removesuffix(".json")) for name in failures],
+        "complete": stages.get("pack", {}).get("faces", 0) == description["faces"],
+    }
+
+
+def status_text(values: dict[str, Any]) -> str:
+    """:func:`status` for people."""
+    state = "complete" if values["complete"] else "not complete"
+    lines = [f"{values['run']} ({values['name']}): {values['faces']:,} faces in {values['shards']:,} shards, {state}"]
+    for stage, done in values["stages"].items():
+        failed = f", {done['failed_faces']} failed" if done["failed_faces"] else ""
+        lines.append(f"  {stage:<7} {done['shards']:,} shards, {done['faces']:,} faces{failed}")
+    if not values["stages"]:
+        lines.append("  nothing made yet")
+    if values["failed_shards"]:
+        lines.append(f"  given up: shards {', '.join(map(str, values['failed_shards']))}, reasons in failed/")
+    return "\n".join(lines)
+
+
+def doctor_text(found: Sequence[Capability]) -> str:
+    """What this machine can do, a line each, with the remedy for what is missing."""
+    lines = []
+    for capability in found:
+        lines.append(f"{'yes' if capability.available else 'no ':<4} {capability.name:<18} {capability.detail}")
+        if not capability.available and capability.remedy:
+            lines.append(f"{'':<23} → {capability.remedy}")
+    return "\n".join(lines)
+
+
+def write_card(folder: RunFolder, plan: Plan) -> None:
+    """Write the dataset card, README.md of the run folder.
+
+    Raises:
+        StorageError: when the disk refuses.
+    """
+    spec, config = plan.spec, plan.config
+    text = f"""# {config.name}: {spec.faces:,} synthetic faces
+
+Made by facegen {__version__} from the face model **{plan.model.name}**
+(sha256 `{plan.model.sha256}`); the model's licence governs what may be done with the faces.
+
+| | |
+| --- | --- |
+| images | {spec.height} × {spec.width}, sRGB |
+| meshes | {spec.topology.vertex_count:,} vertices, {len(spec.topology.triangles):,} triangles, one topology, mm |
+| coefficients | {spec.identity} identity, {spec.expression} expression, {spec.albedo} albedo |
+| seed | {config.seed} |
+| fingerprint | `{plan.fingerprint}` |
+
+The same configuration (`run.yaml`) and seed give the same bytes again. Failed faces, if any, are listed in `failed/`.
+
+```python
+from facegen.dataset import FaceDataset
+
+dataset = FaceDataset(".", channels=["image", "vertices", "depth", "normal", "landmarks_2d"])
+face = dataset[0]
+```
+
+`facegen inspect . ` lists every array, `facegen verify .` checks every byte, `facegen preview .` draws a sheet.
+"""
+    write_atomically(folder.path / "README.md", text.encode())

@@ -1,0 +1,60 @@
+"""The whole configuration of a run, and its fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from facegen.morphable.config import ModelConfig
+from facegen.morphable.model import MorphableModel
+from facegen.settings import Section
+from facegen.stages.pack.config import PackConfig
+from facegen.stages.render.config import RenderConfig
+from facegen.stages.sample.config import SampleConfig
+
+FORMAT = 1
+"""Changes when the same configuration would give other bytes: runs of another format are not continued."""
+
+
+class RunConfig(Section):
+    """A run: which model, how many faces, and what each stage does."""
+
+    name: str = "unnamed"
+    """For people; no part of the fingerprint."""
+    seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
+    """Of all randomness."""
+    faces: Annotated[int, Field(ge=1, le=10**12)] = 256
+    """Number of faces; a run can be continued with more."""
+    shard_size: Annotated[int, Field(ge=1, le=65536)] = 64
+    """Faces per shard: the unit of work, of storage and of recovery."""
+    model: ModelConfig
+    """The face model."""
+    sample: SampleConfig = SampleConfig()
+    """The laws of all that is drawn."""
+    render: RenderConfig = RenderConfig()
+    """Image size, back-end, background."""
+    pack: PackConfig = PackConfig()
+    """What is stored."""
+
+
+def fingerprint(config: RunConfig, model: MorphableModel, recordings: Mapping[str, str]) -> str:
+    """Digest of all that decides a face's bytes.
+
+    The model and the recordings count by their content, not by their path; name and number of faces do not count.
+
+    Args:
+        config: the resolved configuration.
+        model: as loaded, cut included.
+        recordings: path, as configured, → sha256 of each recording that the sample stage reads.
+    """
+    values: dict[str, Any] = config.model_dump(mode="json", exclude={"name", "faces", "model"})
+    values["model"] = model.sha256
+    if recordings:
+        values["sample"]["expression"]["recordings"] = list(recordings.values())
+    values["format"] = FORMAT
+    canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()

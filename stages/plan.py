@@ -1,0 +1,102 @@
+"""From configuration values to a run that is ready to be carried out."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import facegen
+from facegen.errors import CaptureError
+from facegen.morphable.load import load_model
+from facegen.morphable.model import MorphableModel
+from facegen.paths import expand
+from facegen.pipeline.folder import RunFolder
+from facegen.pipeline.run import Job
+from facegen.settings import validate
+from facegen.stages.config import RunConfig, fingerprint
+from facegen.stages.pack.schema import DatasetSpec
+from facegen.stages.pack.writer import create_dataset
+from facegen.stages.render.stage import make_renderer
+from facegen.stages.sample.stage import Sampler, recording_paths
+from facegen.stages.task import dataset_spec
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that has been checked but has not touched the disk."""
+
+    config: RunConfig
+    model: MorphableModel
+    fingerprint: str
+    spec: DatasetSpec
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """The resolved configuration as plain values, paths made absolute."""
+        return self.config.model_dump(mode="json")
+
+    def description(self) -> dict[str, Any]:
+        """For run.yaml: what this run is."""
+        return {
+            "name": self.config.name,
+            "fingerprint": self.fingerprint,
+            "faces": self.config.faces,
+            "shard_size": self.config.shard_size,
+            "seed": self.config.seed,
+            "model": {"name": self.model.name, "sha256": self.model.sha256},
+            "versions": {
+                "facegen": facegen.__version__,
+                "python": platform.python_version(),
+                **{name: version(name) for name in ("numpy", "numba", "torch", "zarr")},
+            },
+            "machine": {"system": platform.platform(), "processor": platform.machine()},
+            "configuration": self.configuration,
+        }
+
+    def job(self, folder: RunFolder, stages: tuple[str, ...]) -> Job:
+        """What the workers need to know to carry shards through ``stages``."""
+        return Job(folder, self.fingerprint, self.configuration, stages)
+
+    def prepare(self, folder: RunFolder, *, overwrite: bool, packs: bool) -> None:
+        """Open the run folder for this run and, where it packs, write the dataset's metadata.
+
+        Raises:
+            RunFolderError: when the folder belongs to something else.
+            StorageError: when the disk refuses.
+        """
+        folder.open(self.description(), overwrite=overwrite)
+        if packs:
+            create_dataset(folder.dataset, self.spec)
+
+
+def plan(values: dict[str, Any], *, source: str) -> Plan:
+    """Check configuration values, load the model, and build every tool once, so that errors come before any work.
+
+    Args:
+        values: plain values, overrides applied.
+        source: where they come from, for messages.
+
+    Raises:
+        ConfigurationError, ModelError, CaptureError, RenderError: naming what is wrong.
+    """
+    config = validate(RunConfig, values, source=source)
+    model = load_model(config.model)
+    height, width = config.render.height_width
+    Sampler(config.sample, model, height, width, config.seed)
+    if config.render.backend != "numba":
+        make_renderer(config.render, model).close()
+    recordings = {str(path): _sha256(expand(path, "sample.expression.recordings")) for path in recording_paths(config.sample)}
+    digest = fingerprint(config, model, recordings)
+    return Plan(config, model, digest, dataset_spec(config, model, digest))
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CaptureError(f"{path}: cannot be read ({error.strerror})") from None

@@ -1,0 +1,1 @@
+"""Render: images and visibility buffers of meshes."""

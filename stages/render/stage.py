@@ -1,0 +1,147 @@
+"""The render stage: from samples to images, visibility buffers and landmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegen.batch import Renders, Samples
+from facegen.imaging.camera import to_camera
+from facegen.imaging.landmarks import Landmarks, project_landmarks
+from facegen.morphable.model import MorphableModel
+from facegen.stages.render.background import draw_background
+from facegen.stages.render.config import RenderConfig
+from facegen.stages.render.numba_backend import NumbaRenderer
+from facegen.stages.render.renderer import Frame, Renderer, View
+
+DECODE_BLOCK = 16
+"""Faces decoded by one matrix product. Blocks are aligned to the face number and always full, so that a face's place in
+the product, and with it the last bit of its vertices, does not depend on the shard."""
+
+
+class RenderStage:
+    """Renders batches of faces of one model. Holds the renderer: build once per process."""
+
+    def __init__(self, config: RenderConfig, model: MorphableModel) -> None:
+        self._config = config
+        self._model = model
+        self._renderer = make_renderer(config, model)
+
+    def render(self, samples: Samples) -> Renders:
+        """Decode and render the faces of a batch; those that fail are marked, with their reason."""
+        count = len(samples)
+        height, width = self._config.height_width
+        topology = self._model.topology
+        landmark_count = len(topology.landmarks)
+        renders = Renders(
+            face=samples.face,
+            valid=np.zeros(count, np.bool_),
+            reason=np.zeros(count, "U120"),
+            vertices=np.zeros((count, topology.vertex_count, 3), np.float32),
+            image=np.zeros((count, height, width, 3), np.uint8),
+            triangle_id=np.full((count, height, width), -1, np.int32),
+            barycentric=np.zeros((count, height, width, 2), np.uint16),
+            landmarks_2d=np.zeros((count, landmark_count, 2), np.float32),
+            landmarks_3d=np.zeros((count, landmark_count, 3), np.float32),
+            landmark_visible=np.zeros((count, landmark_count), np.bool_),
+        )
+        for rows in _aligned_blocks(samples.face):
+            vertices, albedo = decode_block(self._model, samples, rows)
+            for place, row in enumerate(rows):
+                reason = self._render_face(samples, row, vertices[place], albedo[place], renders)
+                renders.reason[row] = reason
+                renders.valid[row] = not reason
+        return renders
+
+    def _render_face(
+        self, samples: Samples, row: int, vertices: NDArray[np.float32], albedo: NDArray[np.float32], out: Renders
+    ) -> str:
+        """Render into ``out`` at ``row``; what went wrong, or an empty string."""
+        broken = int((~np.isfinite(vertices)).any(axis=1).sum())
+        if broken:
+            return f"{broken} of {len(vertices)} vertices are not finite"
+        if not np.isfinite(albedo).all():
+            return "the albedo is not finite"
+        height, width = self._config.height_width
+        view = View(
+            vertices=vertices,
+            albedo=albedo,
+            iris_colour=samples.iris_colour[row],
+            projection=int(samples.projection[row]),
+            intrinsics=samples.intrinsics[row],
+            extrinsics=samples.extrinsics[row],
+            light_sh=samples.light_sh[row],
+            light_direction=samples.light_direction[row],
+            light_colour=samples.light_colour[row],
+            background=draw_background(self._config.background, int(samples.background_seed[row]), height, width),
+        )
+        frame = self._renderer.render(view)
+        if not (frame.triangle_id >= 0).any():
+            return "no part of the face is in the image"
+        marks = landmarks_of(self._model, view, frame)
+        out.vertices[row] = vertices
+        out.image[row] = frame.image
+        out.triangle_id[row] = frame.triangle_id
+        out.barycentric[row] = frame.barycentric
+        out.landmarks_2d[row] = marks.points_2d
+        out.landmarks_3d[row] = marks.points_3d
+        out.landmark_visible[row] = marks.visible
+        return ""
+
+    def close(self) -> None:
+        """Release what the renderer holds."""
+        self._renderer.close()
+
+
+def make_renderer(config: RenderConfig, model: MorphableModel) -> Renderer:
+    """The back-end that the configuration names.
+
+    Raises:
+        RenderError: when it cannot work on this machine.
+    """
+    height, width = config.height_width
+    if config.backend == "pyrender":
+        from facegen.stages.render.pyrender_backend import PyrenderRenderer
+
+        return PyrenderRenderer(model, height, width)
+    return NumbaRenderer(model, height, width)
+
+
+def landmarks_of(model: MorphableModel, view: View, frame: Frame) -> Landmarks:
+    """The landmarks of a rendered view."""
+    topology = model.topology
+    camera = to_camera(view.vertices, view.extrinsics)
+    return project_landmarks(
+        topology.landmarks,
+        camera,
+        topology.triangles,
+        frame.triangle_id,
+        frame.barycentric,
+        view.intrinsics,
+        view.projection,
+    )
+
+
+def decode_block(
+    model: MorphableModel, samples: Samples, rows: Sequence[int]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Vertices and albedo (len(rows), V, 3) of faces that share one block of :data:`DECODE_BLOCK`."""
+    place = samples.face[list(rows)] % DECODE_BLOCK
+
+    def full(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        block = np.zeros((DECODE_BLOCK, *values.shape[1:]), np.float32)
+        block[place] = values[list(rows)]
+        return block
+
+    vertices = model.decode(full(samples.identity), full(samples.expression), full(samples.gaze))
+    return vertices[place], model.decode_albedo(full(samples.albedo))[place]
+
+
+def _aligned_blocks(face: NDArray[np.int64]) -> list[list[int]]:
+    """Rows of the batch, grouped by the block their face number falls in."""
+    blocks: dict[int, list[int]] = {}
+    for row, number in enumerate(face):
+        blocks.setdefault(int(number) // DECODE_BLOCK, []).append(row)
+    return list(blocks.values())

@@ -1,0 +1,1 @@
+"""Sample: coefficients, pose, camera and light from the laws of the configuration."""

@@ -1,0 +1,117 @@
+"""What the sample stage can be told. Angles are degrees here, where people write them, and radians everywhere else."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from facegen.settings import Section
+from facegen.stages.sample.laws import Constant, Empirical, Gaussian, ScalarLaw, Uniform, VectorLaw
+
+
+class PoseConfig(Section):
+    """Head pose."""
+
+    yaw: ScalarLaw = Uniform(low=-40, high=40)
+    """Degrees, towards the subject's left."""
+    pitch: ScalarLaw = Uniform(low=-15, high=15)
+    """Degrees, chin up."""
+    roll: ScalarLaw = Gaussian(sigma=5)
+    """Degrees, crown towards the subject's right."""
+    x: ScalarLaw = Gaussian(sigma=4)
+    """Shift of the head towards the viewer's right, mm."""
+    y: ScalarLaw = Gaussian(sigma=4)
+    """Shift upwards, mm."""
+    z: ScalarLaw = Constant(value=0)
+    """Shift towards the camera, mm."""
+
+
+class CameraConfig(Section):
+    """The camera."""
+
+    projection: Literal["perspective", "scaled-orthographic"] = "perspective"
+    """Scaled orthographic ignores the distance."""
+    distance: ScalarLaw = Uniform(low=700, high=1500)
+    """From the centre of projection to the head's pivot, mm."""
+    frame: ScalarLaw = Uniform(low=245, high=285)
+    """Height of the scene that the image spans at the pivot's distance, mm; it fixes the focal length."""
+
+
+class DrawnGaze(Section):
+    """Eyes that look in a drawn direction, both the same; the lids follow where the model has eyeLook expressions."""
+
+    source: Literal["drawn"] = "drawn"
+    yaw: ScalarLaw = Gaussian(sigma=9)
+    """Degrees, towards the subject's left."""
+    pitch: ScalarLaw = Gaussian(sigma=6)
+    """Degrees, upwards."""
+
+
+class RecordedGaze(Section):
+    """Eye angles of the recorded frame that gave the expression (needs the empirical law)."""
+
+    source: Literal["recorded"] = "recorded"
+
+
+class LightConfig(Section):
+    """Spherical-harmonic light of order 2 and one directional light."""
+
+    ambient: ScalarLaw = Uniform(low=0.40, high=0.80)
+    """Mean level of the spherical-harmonic light: a white surface shows this linear value."""
+    gradient: ScalarLaw = Uniform(low=0.1, high=0.6)
+    """Strength of its first order, relative to the level, in a random direction that favours above."""
+    second_order: ScalarLaw = Uniform(low=0.0, high=0.12)
+    """Standard deviation of its second order, relative to the level."""
+    azimuth: ScalarLaw = Uniform(low=-75, high=75)
+    """Of the directional light: degrees, from the camera towards the viewer's right."""
+    elevation: ScalarLaw = Uniform(low=5, high=60)
+    """Degrees above the camera's axis."""
+    intensity: ScalarLaw = Uniform(low=0.35, high=1.0)
+    """Linear value that the directional light alone gives a white surface facing it."""
+    warmth: ScalarLaw = Gaussian(sigma=0.5)
+    """Colour of the directional light from cool (-1) to warm (+1); the other light takes a third of it, reversed."""
+
+
+class GridAxis(Section):
+    """One axis of a controlled sweep."""
+
+    parameter: str
+    """``pose.yaw``, ``gaze.pitch``, ``light.azimuth``, ``camera.distance``, ``expression.jawOpen``, ``identity.0`` …"""
+    values: tuple[float, ...] = Field(min_length=1)
+    """The values it takes, in the units of the configuration."""
+
+
+class SampleConfig(Section):
+    """The laws of all that is drawn."""
+
+    images_per_identity: int = Field(default=1, ge=1)
+    """Consecutive faces that share identity, albedo and iris."""
+    identity: ScalarLaw = Uniform(width=1.7)
+    """Identity coefficients, σ."""
+    expression: VectorLaw = Constant(value=0)
+    """Expression coefficients: weights 0 … 1 of blendshape models, σ of others."""
+    expression_symmetry: float = Field(default=0.0, ge=0, le=1)
+    """Probability that a face takes the left side's expression weights on the right side too."""
+    albedo: ScalarLaw = Gaussian()
+    """Albedo coefficients, σ."""
+    iris: dict[Literal["brown", "hazel", "green", "blue", "grey"], Annotated[float, Field(ge=0)]] = Field(
+        default={"brown": 0.5, "hazel": 0.15, "green": 0.1, "blue": 0.2, "grey": 0.05}
+    )
+    """Relative frequency of iris colours."""
+    gaze: Annotated[DrawnGaze | RecordedGaze, Field(discriminator="source")] = DrawnGaze()
+    """Direction of the eyes."""
+    pose: PoseConfig = PoseConfig()
+    camera: CameraConfig = CameraConfig()
+    light: LightConfig = LightConfig()
+    grid: tuple[GridAxis, ...] = ()
+    """Controlled sweep: faces run through the Cartesian product of the axes, the last fastest; whatever no axis sweeps
+    is drawn once per round and shared by its faces."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SampleConfig:
+        if self.gaze.source == "recorded" and not isinstance(self.expression, Empirical):
+            raise ValueError("'gaze: {source: recorded}' needs 'expression: {law: empirical, …}'")
+        if sum(self.iris.values()) <= 0:
+            raise ValueError("'iris' needs at least one colour of positive frequency")
+        return self

@@ -1,0 +1,236 @@
+"""The sample stage: from face numbers to coefficients, pose, camera and light."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegen.batch import PERSPECTIVE, SCALED_ORTHOGRAPHIC, Samples
+from facegen.imaging.camera import extrinsic_matrices, head_rotation
+from facegen.morphable.arkit import arkit_index
+from facegen.morphable.constraints import respect_limits
+from facegen.morphable.livelink import read_livelink
+from facegen.morphable.model import MorphableModel
+from facegen.paths import expand
+from facegen.randomness import generator
+from facegen.settings import Section
+from facegen.stages.sample.config import DrawnGaze, SampleConfig
+from facegen.stages.sample.grid import Grid
+from facegen.stages.sample.iris import iris_colour
+from facegen.stages.sample.laws import Empirical
+from facegen.stages.sample.light import directional_light, spherical_harmonics
+
+Float64 = NDArray[np.float64]
+
+_LID_RANGE = np.radians(30.0)
+"""Rotation of the eye at which an eyeLook expression reaches weight 1."""
+
+
+class Sampler:
+    """Draws faces of one model by the laws of a configuration. A face depends on nothing but seed and number."""
+
+    def __init__(self, config: SampleConfig, model: MorphableModel, height: int, width: int, seed: int) -> None:
+        """Prepare the laws.
+
+        Args:
+            config: the laws.
+            model: whose coefficients are drawn.
+            height, width: of the image, pixels.
+            seed: of the run.
+
+        Raises:
+            ConfigurationError: when a grid sweeps a parameter that does not exist.
+            CaptureError: when a recording cannot be read.
+        """
+        self._config = config
+        self._model = model
+        self._size = height, width
+        self._seed = seed
+        self._scalars = {
+            f"{section}.{name}": getattr(part, name)
+            for section, part in self._scalar_sections().items()
+            for name in type(part).model_fields
+            if name not in ("projection", "source")
+        }
+        coefficients = [f"identity.{name}" for name in range(len(model.identity_names))]
+        coefficients += [f"expression.{name}" for name in model.expression_names]
+        coefficients += [f"albedo.{name}" for name in model.albedo_names]
+        self._grid = Grid(config.grid, [*self._scalars, *coefficients])
+        self._recorded = _Recorded(config.expression, model) if isinstance(config.expression, Empirical) else None
+
+    def _scalar_sections(self) -> dict[str, Section]:
+        config = self._config
+        sections: dict[str, Section] = {"pose": config.pose, "camera": config.camera, "light": config.light}
+        if isinstance(config.gaze, DrawnGaze):
+            sections["gaze"] = config.gaze
+        return sections
+
+    def draw(self, face: NDArray[np.int64]) -> Samples:
+        """Draw the faces with the given numbers (B,)."""
+        swept = self._grid.values(face)
+        # Faces of one round of the grid share whatever the grid does not sweep.
+        round_number = face // self._grid.cells
+        identity_number = round_number // self._config.images_per_identity
+        scalars = self._draw_scalars(round_number) | {k: v for k, v in swept.items() if k in self._scalars}
+        identity, albedo, iris = self._draw_person(identity_number)
+        expression, recorded_gaze = self._draw_expression(round_number)
+        gaze = self._gaze(scalars) if recorded_gaze is None else recorded_gaze
+        if recorded_gaze is None:
+            _lids_follow(expression, self._model.expression_names, gaze)
+        for group, names, values in (
+            ("identity", range(len(self._model.identity_names)), identity),
+            ("expression", self._model.expression_names, expression),
+            ("albedo", self._model.albedo_names, albedo),
+        ):
+            for column, name in enumerate(names):
+                if f"{group}.{name}" in swept:
+                    values[:, column] = swept[f"{group}.{name}"]
+        intrinsics, extrinsics, pose = self._camera(scalars)
+        sh, direction, colour = self._light(scalars, round_number)
+        backgrounds = [self._generator("background", int(n)).integers(0, 2**63) for n in round_number]
+        kind = PERSPECTIVE if self._config.camera.projection == "perspective" else SCALED_ORTHOGRAPHIC
+        return Samples(
+            face=face.astype(np.int64),
+            identity_number=identity_number.astype(np.int64),
+            identity=identity.astype(np.float32),
+            expression=respect_limits(self._model, expression.astype(np.float32)),
+            albedo=albedo.astype(np.float32),
+            iris_colour=iris.astype(np.float32),
+            gaze=gaze.astype(np.float32),
+            pose=pose.astype(np.float32),
+            projection=np.full(len(face), kind, np.uint8),
+            intrinsics=intrinsics,
+            extrinsics=extrinsics,
+            light_sh=sh.astype(np.float32),
+            light_direction=direction.astype(np.float32),
+            light_colour=colour.astype(np.float32),
+            background_seed=np.array(backgrounds, np.uint64),
+        )
+
+    def _generator(self, group: str, number: int) -> np.random.Generator:
+        return generator(self._seed, "sample", group, number)
+
+    def _draw_scalars(self, number: NDArray[np.int64]) -> dict[str, Float64]:
+        """Parameter → values (B,), in the units of the configuration; one stream a section."""
+        drawn: dict[str, Float64] = {name: np.empty(len(number)) for name in self._scalars}
+        for section in self._scalar_sections():
+            names = [name for name in self._scalars if name.startswith(f"{section}.")]
+            for row, n in enumerate(number):
+                rng = self._generator(section, int(n))
+                for name in names:
+                    drawn[name][row] = self._scalars[name].draw(rng, 1)[0]
+        return drawn
+
+    def _draw_person(self, number: NDArray[np.int64]) -> tuple[Float64, Float64, Float64]:
+        model, config = self._model, self._config
+        identity = np.empty((len(number), len(model.identity_names)))
+        albedo = np.empty((len(number), len(model.albedo_names)))
+        iris = np.empty((len(number), 3))
+        for row, n in enumerate(int(n) for n in number):
+            identity[row] = config.identity.draw(self._generator("identity", n), identity.shape[1])
+            albedo[row] = config.albedo.draw(self._generator("albedo", n), albedo.shape[1])
+            iris[row] = iris_colour(config.iris, self._generator("iris", n))
+        return identity, albedo, iris
+
+    def _draw_expression(self, number: NDArray[np.int64]) -> tuple[Float64, Float64 | None]:
+        """Expression coefficients (B, Ke) and, when recorded eyes are asked for, the gaze (B, 2, 2)."""
+        law, names = self._config.expression, self._model.expression_names
+        expression = np.empty((len(number), len(names)))
+        gaze = np.zeros((len(number), 2, 2))
+        mirrored = _right_to_left(names)
+        for row, n in enumerate(int(n) for n in number):
+            rng = self._generator("expression", n)
+            if isinstance(law, Empirical):
+                assert self._recorded is not None
+                expression[row], gaze[row] = self._recorded.draw(rng)
+            else:
+                expression[row] = law.draw(rng, len(names))
+            if self._generator("symmetry", n).random() < self._config.expression_symmetry:
+                for right, left in mirrored.items():
+                    expression[row, right] = expression[row, left]
+        return expression, gaze if self._config.gaze.source == "recorded" else None
+
+    def _gaze(self, scalars: Mapping[str, Float64]) -> Float64:
+        angles = np.radians(np.stack([scalars["gaze.yaw"], scalars["gaze.pitch"]], axis=1))
+        # Muscles stop the eye at about 35° (sideways) and 30° (up and down).
+        angles = angles.clip(-np.radians([35, 30]), np.radians([35, 30]))
+        return np.repeat(angles[:, None], 2, axis=1)
+
+    def _camera(self, scalars: Mapping[str, Float64]) -> tuple[Float64, Float64, Float64]:
+        height, width = self._size
+        angles = [np.radians(scalars[f"pose.{name}"]) for name in ("yaw", "pitch", "roll")]
+        shift = np.stack([scalars[f"pose.{name}"] for name in ("x", "y", "z")], axis=1)
+        distance = np.maximum(scalars["camera.distance"], 1.0)
+        scale = height / np.maximum(scalars["camera.frame"], 1e-3)
+        if self._config.camera.projection == "perspective":
+            scale = scale * distance
+        extrinsics = extrinsic_matrices(head_rotation(*angles), shift, self._model.pivot.astype(np.float64), distance)
+        intrinsics = np.zeros((len(shift), 3, 3))
+        intrinsics[:, 0, 0] = intrinsics[:, 1, 1] = scale
+        intrinsics[:, 0, 2], intrinsics[:, 1, 2], intrinsics[:, 2, 2] = width / 2, height / 2, 1.0
+        return intrinsics, extrinsics, np.concatenate([np.stack(angles, axis=1), shift], axis=1)
+
+    def _light(self, scalars: Mapping[str, Float64], number: NDArray[np.int64]) -> tuple[Float64, Float64, Float64]:
+        sh, directions, colours = [], [], []
+        for row, n in enumerate(number):
+            light = {name: float(scalars[f"light.{name}"][row]) for name in type(self._config.light).model_fields}
+            numbers = self._generator("light-shape", int(n)).standard_normal(10)
+            sh.append(
+                spherical_harmonics(
+                    light["ambient"], light["gradient"], light["second_order"], -light["warmth"] / 3, numbers
+                )
+            )
+            direction, colour = directional_light(
+                np.radians(light["azimuth"]), np.radians(light["elevation"]), light["intensity"], light["warmth"]
+            )
+            directions.append(direction)
+            colours.append(colour)
+        return np.stack(sh), np.stack(directions), np.stack(colours)
+
+
+class _Recorded:
+    """Frames of recordings as expression weights of a model."""
+
+    def __init__(self, law: Empirical, model: MorphableModel) -> None:
+        recordings = [_read(expand(path, "sample.expression.recordings")) for path in law.recordings]
+        self._weights = np.concatenate([r.weights for r in recordings])[:, arkit_index(model.expression_names)]
+        self._gaze = np.concatenate([r.gaze for r in recordings])
+        self._jitter = law.jitter
+
+    def draw(self, rng: np.random.Generator) -> tuple[Float64, Float64]:
+        """Weights (Ke,) and gaze (2, 2) of a frame."""
+        frame = int(rng.integers(len(self._weights)))
+        noise = self._jitter * rng.standard_normal(self._weights.shape[1])
+        return self._weights[frame] + noise, self._gaze[frame].astype(np.float64)
+
+
+_read = lru_cache(maxsize=64)(read_livelink)
+
+
+def _right_to_left(names: tuple[str, ...]) -> dict[int, int]:
+    """Index of each right-side expression → index of its left-side twin."""
+    position = {name: i for i, name in enumerate(names)}
+    pairs = {}
+    for name, i in position.items():
+        for right, left in (("_R", "_L"), ("Right", "Left")):
+            if name.endswith(right) and name.removesuffix(right) + left in position:
+                pairs[i] = position[name.removesuffix(right) + left]
+    return pairs
+
+
+def _lids_follow(expression: Float64, names: tuple[str, ...], gaze: Float64) -> None:
+    """Set the eyeLook weights, where the model has them, to what the gaze (B, 2, 2) asks for; in place."""
+    for side, suffix, outwards in ((0, "_L", 1.0), (1, "_R", -1.0)):
+        yaw, pitch = gaze[:, side, 0] * outwards, gaze[:, side, 1]
+        for name, angle in (("Out", yaw), ("In", -yaw), ("Up", pitch), ("Down", -pitch)):
+            if f"eyeLook{name}{suffix}" in names:
+                expression[:, names.index(f"eyeLook{name}{suffix}")] = (angle / _LID_RANGE).clip(0, 1)
+
+
+def recording_paths(config: SampleConfig) -> tuple[Path, ...]:
+    """The recordings that the configuration reads, in order."""
+    return config.expression.recordings if isinstance(config.expression, Empirical) else ()

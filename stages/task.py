@@ -1,0 +1,213 @@
+"""One shard carried through the stages: a pure function of configuration and shard number, run by any worker."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import platform
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegen.batch import Arrays, Renders, Samples
+from facegen.errors import DatasetError
+from facegen.imaging.channels import CHANNELS, rebuild
+from facegen.morphable.load import load_model
+from facegen.morphable.model import MorphableModel
+from facegen.pipeline.folder import RunFolder
+from facegen.pipeline.records import FailedFace, FileRecord, ShardRecord, file_problem, read_record
+from facegen.pipeline.run import Job
+from facegen.pipeline.shards import Shard
+from facegen.settings import validate
+from facegen.stages.config import RunConfig
+from facegen.stages.pack.schema import DatasetSpec
+from facegen.stages.pack.writer import write_shard
+from facegen.stages.render.stage import RenderStage
+from facegen.stages.sample.stage import Sampler
+from facegen.storage import write_atomically
+
+STAGES = ("sample", "render", "pack")
+
+A = TypeVar("A", bound=Arrays)
+
+
+def produce(job: Job, shard: Shard) -> ShardRecord:
+    """Carry ``shard`` through ``job.stages`` and write what the last of them makes, then its record.
+
+    Stages before the first of the job are read from the run folder; those in between stay in memory.
+
+    Raises:
+        DatasetError: when what an earlier stage should have left is absent or damaged.
+        StorageError: when the disk refuses.
+    """
+    tools = _tools(job)
+    seconds: dict[str, float] = {}
+    samples: Samples | None = None
+    renders: Renders | None = None
+    files: list[FileRecord] = []
+    if "sample" in job.stages:
+        with _timed(seconds, "sample"):
+            samples = tools.sampler.draw(np.arange(shard.first_face, shard.first_face + shard.faces))
+    else:
+        samples = _read(job, "sample", shard, Samples)
+    if "render" in job.stages:
+        with _timed(seconds, "render"):
+            renders = tools.render.render(samples)
+    elif "pack" in job.stages:
+        renders = _read(job, "render", shard, Renders)
+    if "pack" in job.stages:
+        assert renders is not None
+        with _timed(seconds, "pack"):
+            channels = _stored_channels(tools, samples, renders)
+            written = write_shard(job.folder.dataset, tools.spec, shard.number, samples, renders, channels)
+            root = job.folder.dataset.name
+            files = [FileRecord(f"{root}/{file.path}", file.bytes, file.sha256) for file in written]
+    else:
+        result: Arrays = samples if renders is None else renders
+        files = [_write(job.folder, job.stages[-1], shard, result)]
+    record = ShardRecord(
+        shard=shard.number,
+        first_face=shard.first_face,
+        faces=shard.faces,
+        fingerprint=job.fingerprint,
+        files=tuple(files),
+        failed=_failures(renders),
+        seconds={name: round(value, 4) for name, value in seconds.items()},
+        host={"name": platform.node(), "resident_mib": round(_resident_mib(), 1)},
+    )
+    record.write(job.folder.record_path(job.stages[-1], shard.number))
+    return record
+
+
+@dataclass(frozen=True)
+class _Tools:
+    """What a worker builds once."""
+
+    model: MorphableModel
+    sampler: Sampler
+    render: RenderStage
+    spec: DatasetSpec
+
+
+_built: dict[tuple[str, str], _Tools] = {}
+
+
+def _tools(job: Job) -> _Tools:
+    """The tools of this process for a job: built at its first shard, replaced when another job comes."""
+    key = (job.fingerprint, json.dumps(job.configuration, sort_keys=True))
+    if key not in _built:
+        for old in _built.values():
+            old.render.close()
+        _built.clear()
+        config = validate(RunConfig, job.configuration, source="run.yaml")
+        model = load_model(config.model)
+        height, width = config.render.height_width
+        _built[key] = _Tools(
+            model=model,
+            sampler=Sampler(config.sample, model, height, width, config.seed),
+            render=RenderStage(config.render, model),
+            spec=dataset_spec(config, model, job.fingerprint),
+        )
+    return _built[key]
+
+
+def dataset_spec(config: RunConfig, model: MorphableModel, fingerprint: str) -> DatasetSpec:
+    """The description of the packed dataset of a run."""
+    height, width = config.render.height_width
+    return DatasetSpec(
+        faces=config.faces,
+        shard_size=config.shard_size,
+        height=height,
+        width=width,
+        identity=len(model.identity_names),
+        expression=len(model.expression_names),
+        albedo=len(model.albedo_names),
+        topology=model.topology,
+        model_name=model.name,
+        model_sha256=model.sha256,
+        seed=config.seed,
+        fingerprint=fingerprint,
+        channels=config.pack.channels,
+        compression_level=config.pack.compression_level,
+    )
+
+
+def _stored_channels(tools: _Tools, samples: Samples, renders: Renders) -> dict[str, NDArray[np.generic]]:
+    """Those per-pixel channels that the configuration wants stored, (B, H, W, …) each; zero for failed faces."""
+    names = tools.spec.channels
+    height, width = tools.spec.height, tools.spec.width
+    result: dict[str, NDArray[np.generic]] = {
+        name: np.zeros((len(renders), height, width, *CHANNELS[name].shape), CHANNELS[name].dtype) for name in names
+    }
+    for row in np.flatnonzero(renders.valid) if names else ():
+        channels = rebuild(
+            names,
+            tools.model.topology,
+            renders.vertices[row],
+            renders.triangle_id[row],
+            renders.barycentric[row],
+            samples.intrinsics[row],
+            samples.extrinsics[row],
+            int(samples.projection[row]),
+        )
+        for name in names:
+            result[name][row] = channels[name]
+    return result
+
+
+def _failures(renders: Renders | None) -> tuple[FailedFace, ...]:
+    if renders is None:
+        return ()
+    return tuple(
+        FailedFace(int(renders.face[row]), "render", str(renders.reason[row])) for row in np.flatnonzero(~renders.valid)
+    )
+
+
+def _write(folder: RunFolder, stage: str, shard: Shard, arrays: Arrays) -> FileRecord:
+    """Write a stage's arrays as .npz: uncompressed, dated 1980, so that equal arrays give equal bytes."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays.as_dict())
+    data = buffer.getbuffer()
+    path = folder.stage_file(stage, shard.number)
+    write_atomically(path, data)
+    relative = path.relative_to(folder.path).as_posix()
+    return FileRecord(relative, len(data), hashlib.sha256(data).hexdigest())
+
+
+def _read(job: Job, stage: str, shard: Shard, kind: type[A]) -> A:
+    """What ``stage`` wrote for a shard, checked against its record."""
+    record = read_record(job.folder.record_path(stage, shard.number))
+    path = job.folder.stage_file(stage, shard.number)
+    if record is None:
+        raise DatasetError(f"shard {shard.number}: stage '{stage}' has not made it; run 'facegen {stage}' first")
+    if record.fingerprint != job.fingerprint or (record.first_face, record.faces) != (shard.first_face, shard.faces):
+        raise DatasetError(f"shard {shard.number}: {path} is of another run; run 'facegen {stage}' again")
+    problem = file_problem(path, record.files[0])
+    if problem:
+        raise DatasetError(f"shard {shard.number}: {path} {problem}; run 'facegen {stage}' again")
+    with np.load(path, allow_pickle=False) as file:
+        return kind.from_dict({name: file[name] for name in file.files})
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    started = time.process_time()
+    yield
+    seconds[stage] = time.process_time() - started
+
+
+def _resident_mib() -> float:
+    """Resident memory of this process, MiB."""
+    if sys.platform == "linux":
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * resource.getpagesize() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
