@@ -216,7 +216,7 @@ def preview(
     ] = 8,
     channels: Annotated[
         str, typer.Option(help="Channels beside each image, separated by commas; 'none' for images alone.")
-    ] = "normal,depth,segmentation,pncc,landmarks_2d",
+    ] = "landmarks,normal,depth,segmentation,uv,pncc",
 ) -> None:
     """Draw a contact sheet: images with their channels beside them.
 
@@ -225,8 +225,8 @@ def preview(
     from facegen.dataset.preview import write_preview
 
     names = [] if channels == "none" else [name.strip() for name in channels.split(",")]
-    path = write_preview(run, out or run / "preview.png", faces, names)
-    _say(f"wrote {path}")
+    write_preview(run, out or run / "preview.png", faces, names)
+    _say(f"wrote {out or run / 'preview.png'}")
 
 
 @app.command()
@@ -261,17 +261,20 @@ def doctor(json_: Json = False) -> None:
 @benchmark_app.command("render")
 def benchmark_render(
     json_: Json = False,
-    model: Annotated[str, typer.Option(help="ICT-FaceKit file or folder.")] = "$FACEGEN_ICT",
-    platform: Annotated[str, typer.Option(help="OpenGL platform for pyrender: osmesa or egl.")] = "osmesa",
-    repeats: Annotated[int, typer.Option(min=1, help="Rounds of A B A B.")] = 20,
+    model: Annotated[Path, typer.Option(help="ICT-FaceKit file or folder.")] = Path("$FACEGEN_ICT"),
+    platform: Annotated[str, typer.Option(help="OpenGL platform for pyrender: osmesa, egl or auto.")] = "auto",
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds of A B A B.")] = 15,
 ) -> None:
     """Our renderer, all channels, against pyrender: CPU ms per 224×224 frame on the real head at two densities.
 
     Example: facegen benchmark render --platform egl --json
     """
     from facegen.benchmarks.render import run, text
+    from facegen.morphable.config import ModelConfig
+    from facegen.morphable.load import load_model
 
-    result = run(model, platform=platform, repeats=repeats)
+    head = load_model(ModelConfig(path=model, part="head", eyes=False, teeth=False))
+    result = run(head, platform=platform, repeats=repeats)
     if json_:
         _print_json(result)
     else:

@@ -1,0 +1,62 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both set up what they need.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export FACEGEN_ICT ?= $(abspath ../shared/models/ict-facekit/ict_facekit.npz)
+OPENGL_PACKAGES := libegl1 libgl1 libgl1-mesa-dri libosmesa6
+
+.PHONY: help setup system demo test lint types tests benchmark clean
+
+help:
+	@echo "make demo       set up, make 256 faces, check them, draw runs/quickstart/preview.png"
+	@echo "make test       set up, lint, check types, run all tests"
+	@echo "make benchmark  measure this machine (render against pyrender, a whole run)"
+	@echo "make setup      only the virtual environment in .venv and the OpenGL libraries"
+	@echo "make clean      remove .venv and what the tools cached"
+
+setup: system $(VENV)/.complete
+
+# pyrender pins PyOpenGL 3.1.0, which lacks OSMesa's newer entry points; 3.1.10 works with both EGL and OSMesa.
+$(VENV)/.complete: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps PyOpenGL==3.1.10
+	@touch $@
+
+# OpenGL serves pyrender and the tests that compare with it; without it facegen renders all the same.
+system:
+	@if ldconfig -p 2>/dev/null | grep -q libOSMesa && ldconfig -p | grep -q libEGL.so; then exit 0; fi; \
+	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(OPENGL_PACKAGES) >/dev/null; \
+	elif command -v apt-get >/dev/null && sudo -n true 2>/dev/null; then \
+	  sudo apt-get update -qq && sudo apt-get install -y -qq $(OPENGL_PACKAGES) >/dev/null; \
+	else echo "OpenGL libraries are missing; pyrender tests will be skipped. Install: $(OPENGL_PACKAGES)"; fi
+
+demo: setup
+	@if [ ! -e "$(FACEGEN_ICT)" ]; then \
+	  echo "No face model at $(FACEGEN_ICT): set FACEGEN_ICT to an ICT-FaceKit file (see data/README.md)."; exit 2; fi
+	$(BIN)/facegen run quickstart --out runs/quickstart
+	$(BIN)/facegen verify runs/quickstart
+	$(BIN)/facegen preview runs/quickstart
+	@echo "Look at runs/quickstart/preview.png"
+
+test: setup lint types tests
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types:
+	$(BIN)/mypy -p facegen
+
+tests:
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+benchmark: setup
+	$(BIN)/facegen benchmark render --platform osmesa
+	$(BIN)/facegen benchmark render --platform egl
+	$(BIN)/facegen benchmark run --faces 5120
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,364 @@
+"""Our renderer against pyrender: CPU time of one frame with the same channels, in one process and one run."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import platform as system
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegen.batch import PERSPECTIVE
+from facegen.imaging.camera import NEAR, extrinsic_matrices, head_rotation, to_camera
+from facegen.imaging.channels import CHANNELS, rebuild
+from facegen.imaging.landmarks import project_landmarks
+from facegen.imaging.normals import vertex_normals
+from facegen.morphable.model import Eyeball, MorphableModel
+from facegen.morphable.topology import Topology
+from facegen.stages.render.numba_backend import NumbaRenderer
+from facegen.stages.render.opengl import Platform, choose_platform
+from facegen.stages.render.renderer import View
+
+Float = NDArray[np.float32]
+
+DISTANCE = 1000.0
+"""Of the camera from the head, mm."""
+
+NOTES = (
+    "milliseconds of process CPU time per frame, all threads counted; ours and pyrender take turns in one process",
+    "ours: image, mask, triangle number, barycentrics, depth, normal, segmentation, UV, PNCC, landmarks and whether "
+    "they are visible; ours_image_only: image, triangle number, barycentrics",
+    "pyrender, one pass: colour and depth; same channels: three more passes for normal, PNCC and segmentation "
+    "(UV, triangle number, barycentrics and landmarks are not asked of it)",
+    "both take new vertex positions each frame; pyrender's go into existing buffers, which its public API cannot do: "
+    "the upload is part of its times and also given alone (normals included), next to what a new mesh costs",
+)
+
+
+def run(
+    model: MorphableModel,
+    *,
+    size: int = 224,
+    frames: int = 8,
+    repeats: int = 9,
+    platform: Platform = "auto",
+    subdivided: bool = True,
+) -> dict[str, Any]:
+    """Measure both renderers.
+
+    Args:
+        model: the face model; the published figures use the ICT head of 11,248 vertices.
+        size: height and width of the image in pixels.
+        frames: views per repeat, each with its own face and pose.
+        repeats: turns of every contestant, of which the medians are reported.
+        platform: of OpenGL; one per process.
+        subdivided: measure the mesh with every triangle split in four as well.
+
+    Returns:
+        Plain values ready for JSON: ``machine``, ``settings``, ``notes`` and for each of ``meshes`` its size, times in
+        ms (``min``, ``median``, ``max``) and speed-ups (median of the ratios of neighbouring turns).
+
+    Raises:
+        RenderError: OpenGL does not work here; the message carries the remedy.
+    """
+    chosen = choose_platform(platform)
+    scenes = [(model, _views(model, size, frames))]
+    if subdivided:
+        fine, edges = subdivide(model)
+        scenes.append((fine, [_subdivided_view(view, edges) for view in scenes[0][1]]))
+    return {
+        "machine": _machine(),
+        "settings": {"size": size, "frames": frames, "repeats": repeats, "platform": chosen, "model": model.name},
+        "notes": list(NOTES),
+        "meshes": [_measure(mesh, views, size, repeats) for mesh, views in scenes],
+    }
+
+
+def subdivide(model: MorphableModel) -> tuple[MorphableModel, NDArray[np.int64]]:
+    """Split every triangle in four at the middles of its edges; one mode of zeros stands for each of the bases.
+
+    Returns:
+        The finer model, and the vertex pairs (E, 2) whose middles follow its first V vertices.
+    """
+    old = model.topology
+    triangles, edges = _split(old.triangles, old.vertex_count)
+    uv_triangles, uv_edges = _split(old.uv_triangles, len(old.uv))
+    topology = Topology(
+        triangles=triangles,
+        triangle_region=np.repeat(old.triangle_region, 4),
+        region_names=old.region_names,
+        uv=_with_middles(old.uv, uv_edges),
+        uv_triangles=uv_triangles,
+        landmarks=old.landmarks,
+        reference=_with_middles(old.reference, edges),
+    )
+    none = np.zeros((1, topology.vertex_count, 3), np.float32)
+    fine = MorphableModel(
+        name=f"{model.name}, subdivided",
+        sha256=f"{model.sha256}, subdivided",
+        topology=topology,
+        mean=_with_middles(model.mean, edges),
+        identity_basis=none,
+        identity_names=("none",),
+        expression_basis=none,
+        expression_names=("none",),
+        expression_bounds=model.expression_bounds,
+        expression_limits=(),
+        albedo_mean=_with_middles(model.albedo_mean, edges),
+        albedo_basis=none,
+        albedo_names=("none",),
+        eyes=tuple(_subdivided_eye(eye, edges, old.vertex_count) for eye in model.eyes),
+    )
+    return fine, edges
+
+
+class StockPyrender:
+    """pyrender as its documentation uses it, except that vertices are written into existing buffers.
+
+    Args:
+        model: the face model.
+        size: height and width of the image in pixels.
+    """
+
+    def __init__(self, model: MorphableModel, size: int) -> None:
+        import pyrender
+
+        from facegen.stages.render import pyrender_parts as parts
+
+        self._pyrender = pyrender
+        self._triangles = model.topology.triangles
+        self._renderer = pyrender.OffscreenRenderer(size, size)
+        material = pyrender.MetallicRoughnessMaterial(
+            metallicFactor=0.0, roughnessFactor=0.6, baseColorFactor=np.ones(4), doubleSided=False
+        )
+        count = model.topology.vertex_count
+        self._colour = parts.DynamicMesh(self._triangles, count, True, material)
+        self._colour.scene.add(pyrender.DirectionalLight(intensity=3.0))
+        self._colour.scene.ambient_light = np.full(3, 0.3)
+        self._normal = parts.DynamicMesh(self._triangles, count, False, material)
+        self._pncc = parts.DynamicMesh(self._triangles, count, False, material)
+        self._reference = model.topology.reference_colours
+        # Regions meet at shared vertices: these get one copy per region, so that each keeps its own colour.
+        regions = len(model.topology.region_names)
+        corner = self._triangles.astype(np.int64) * regions + model.topology.triangle_region[:, None]
+        pairs, flat = np.unique(corner, return_inverse=True)
+        self._copies = pairs // regions
+        self._region_colours = np.repeat((pairs % regions / 255.0).astype(np.float32)[:, None], 3, axis=1)
+        self._regions = parts.DynamicMesh(flat.reshape(-1, 3).astype(np.int32), len(pairs), False, material)
+
+    def upload(self, view: View) -> tuple[Float, Float]:
+        """Bring a face to the shaded mesh; returns its positions and normals (V, 3), camera frame of OpenGL."""
+        camera_vertices = to_camera(view.vertices, view.extrinsics)
+        flip = np.array([1, -1, -1], np.float32)
+        normals = vertex_normals(camera_vertices, self._triangles) * flip
+        positions = camera_vertices * flip
+        self._renderer._platform.make_current()
+        self._colour.update(positions, view.albedo, normals)
+        return positions, normals
+
+    def new_mesh(self, view: View) -> None:
+        """What :meth:`upload` costs without access to the buffers: a new mesh, drawn into a scene of its own."""
+        camera_vertices = to_camera(view.vertices, view.extrinsics)
+        mesh = self._pyrender.Mesh(
+            [
+                self._pyrender.Primitive(
+                    positions=camera_vertices,
+                    normals=vertex_normals(camera_vertices, self._triangles),
+                    color_0=view.albedo,
+                    indices=self._triangles,
+                )
+            ]
+        )
+        self._renderer._platform.make_current()
+        mesh.primitives[0]._add_to_context()
+        mesh.primitives[0].delete()
+
+    def one_pass(self, view: View) -> tuple[NDArray[np.uint8], Float]:
+        """Colour (H, W, 3) and depth (H, W)."""
+        self.upload(view)
+        return self._draw(self._colour, view, self._pyrender.RenderFlags.NONE)
+
+    def same_channels(self, view: View) -> list[NDArray[np.generic]]:
+        """Colour, depth, normal, PNCC and segmentation."""
+        positions, normals = self.upload(view)
+        colour, depth = self._draw(self._colour, view, self._pyrender.RenderFlags.NONE)
+        self._normal.update(positions, normals * np.float32(0.5) + np.float32(0.5))
+        self._pncc.update(positions, self._reference)
+        self._regions.update(positions[self._copies], self._region_colours)
+        flat = self._pyrender.RenderFlags.FLAT
+        more = [self._draw(mesh, view, flat)[0] for mesh in (self._normal, self._pncc, self._regions)]
+        return [colour, depth, *more]
+
+    def close(self) -> None:
+        """Free the OpenGL context."""
+        self._renderer.delete()
+
+    def _draw(self, mesh: Any, view: View, flags: int) -> tuple[NDArray[np.uint8], Float]:
+        k = view.intrinsics
+        camera = self._pyrender.IntrinsicsCamera(
+            fx=k[0, 0], fy=k[1, 1], cx=k[0, 2], cy=k[1, 2], znear=max(NEAR, DISTANCE / 2), zfar=2 * DISTANCE
+        )
+        mesh.look_through(camera)
+        result: tuple[NDArray[np.uint8], Float] = self._renderer.render(mesh.scene, flags)
+        return result
+
+
+def _measure(model: MorphableModel, views: Sequence[View], size: int, repeats: int) -> dict[str, Any]:
+    ours = NumbaRenderer(model, size, size)
+    stock = StockPyrender(model, size)
+    topology = model.topology
+
+    def all_channels(view: View) -> None:
+        frame = ours.render(view)
+        rebuild(
+            CHANNELS, topology, view.vertices, frame.triangle_id, frame.barycentric,
+            view.intrinsics, view.extrinsics, view.projection,
+        )  # fmt: skip
+        project_landmarks(
+            topology.landmarks, to_camera(view.vertices, view.extrinsics), topology.triangles,
+            frame.triangle_id, frame.barycentric, view.intrinsics, view.projection,
+        )  # fmt: skip
+
+    contestants: dict[str, Callable[[View], object]] = {
+        "ours": all_channels,
+        "ours_image_only": ours.render,
+        "pyrender_one_pass": stock.one_pass,
+        "pyrender_same_channels": stock.same_channels,
+        "pyrender_upload": stock.upload,
+        "pyrender_new_mesh": stock.new_mesh,
+    }
+    try:
+        # Compiles kernels and shaders.
+        for contestant in contestants.values():
+            contestant(views[0])
+        turns = [
+            {name: _milliseconds(contestant, views) for name, contestant in contestants.items()} for _ in range(repeats)
+        ]
+        covered = statistics.mean(float((ours.render(view).triangle_id >= 0).mean()) for view in views)
+    finally:
+        ours.close()
+        stock.close()
+    result: dict[str, Any] = {
+        "model": model.name,
+        "vertices": topology.vertex_count,
+        "triangles": len(topology.triangles),
+        "covered": round(covered, 3),
+    }
+    for name in contestants:
+        times = [turn[name] for turn in turns]
+        result[f"{name}_ms"] = {
+            "min": round(min(times), 3),
+            "median": round(statistics.median(times), 3),
+            "max": round(max(times), 3),
+        }
+    for name in ("one_pass", "same_channels"):
+        ratios = [turn[f"pyrender_{name}"] / turn["ours"] for turn in turns]
+        result[f"speedup_over_{name}"] = round(statistics.median(ratios), 2)
+    return result
+
+
+def _milliseconds(contestant: Callable[[View], object], views: Sequence[View]) -> float:
+    start = time.process_time()
+    for view in views:
+        contestant(view)
+    return (time.process_time() - start) * 1000.0 / len(views)
+
+
+def _views(model: MorphableModel, size: int, frames: int) -> list[View]:
+    """Faces of different people in poses from profile to profile."""
+    generator = np.random.default_rng(20)
+    identity = generator.standard_normal((frames, len(model.identity_names))).astype(np.float32)
+    vertices = model.decode(identity, np.zeros((frames, len(model.expression_names)), np.float32))
+    turn = np.linspace(-1.0, 1.0, frames)
+    rotation = head_rotation(1.2 * turn, 0.35 * np.sin(5.0 * turn), 0.25 * np.cos(7.0 * turn))
+    low, high = model.mean.min(axis=0), model.mean.max(axis=0)
+    pivot = ((low + high) / 2).astype(np.float64)
+    extrinsics = extrinsic_matrices(rotation, np.zeros((frames, 3)), pivot, np.full(frames, DISTANCE))
+    # The head fills 80 % of the image's height.
+    focal = 0.8 * size * DISTANCE / float(high[1] - low[1])
+    intrinsics = np.array([[focal, 0.0, size / 2], [0.0, focal, size / 2], [0.0, 0.0, 1.0]])
+    light = np.zeros((9, 3), np.float32)
+    light[0], light[2] = 2.5, -0.6
+    direction = np.array([0.4, -0.6, -0.7], np.float32)
+    return [
+        View(
+            vertices=vertices[i],
+            albedo=model.albedo_mean,
+            iris_colour=np.array([0.2, 0.3, 0.4], np.float32),
+            projection=PERSPECTIVE,
+            intrinsics=intrinsics,
+            extrinsics=extrinsics[i],
+            light_sh=light,
+            light_direction=direction / np.linalg.norm(direction),
+            light_colour=np.full(3, 0.5, np.float32),
+            background=generator.integers(0, 256, (size, size, 3), np.uint8),
+        )
+        for i in range(frames)
+    ]
+
+
+def _subdivided_view(view: View, edges: NDArray[np.int64]) -> View:
+    return View(
+        **{
+            **vars(view),
+            "vertices": _with_middles(view.vertices, edges),
+            "albedo": _with_middles(view.albedo, edges),
+        }
+    )
+
+
+def _split(triangles: NDArray[np.int32], count: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Triangles (4T, 3) over ``count`` old points and the middles of the edges (E, 2), which are returned as well."""
+    a, b, c = triangles.T.astype(np.int64)
+    # (3, T, 2) edges ab, bc, ca; an edge is the same in both directions.
+    sides = np.sort(np.stack([np.stack([a, b], 1), np.stack([b, c], 1), np.stack([c, a], 1)]), axis=2)
+    edges, number = np.unique(sides.reshape(-1, 2), axis=0, return_inverse=True)
+    ab, bc, ca = count + number.reshape(3, -1)
+    corners = [np.stack(t, axis=1) for t in ((a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca))]
+    return np.stack(corners, axis=1).reshape(-1, 3).astype(np.int32), edges
+
+
+def _with_middles(values: Float, edges: NDArray[np.int64]) -> Float:
+    return np.concatenate([values, values[edges].mean(axis=1, dtype=np.float32)])
+
+
+def _subdivided_eye(eye: Eyeball, edges: NDArray[np.int64], count: int) -> Eyeball:
+    direction = np.zeros((count, 3), np.float32)
+    direction[eye.vertices] = eye.direction
+    inside = np.isin(edges, eye.vertices).all(axis=1)
+    middle = direction[edges[inside]].sum(axis=1)
+    middle /= np.linalg.norm(middle, axis=1, keepdims=True)
+    return Eyeball(
+        vertices=np.concatenate([eye.vertices, (count + np.flatnonzero(inside)).astype(np.int32)]),
+        centre=eye.centre,
+        direction=np.concatenate([eye.direction, middle]),
+        iris_angle=eye.iris_angle,
+    )
+
+
+def _machine() -> dict[str, Any]:
+    packages = ("numba", "numpy", "pyrender", "PyOpenGL")
+    return {
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "system": system.platform(),
+        "python": system.python_version(),
+        **{name.lower(): importlib.metadata.version(name) for name in packages},
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+
+
+def _cpu_name() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return system.processor() or system.machine()

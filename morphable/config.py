@@ -1,0 +1,53 @@
+"""The configuration section that names a face model."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Literal
+
+from pydantic import model_validator
+
+from facegen.errors import ConfigurationError
+from facegen.morphable.parts import Part
+from facegen.settings import Section
+
+
+class ModelConfig(Section):
+    """Which face model, and which part of it."""
+
+    name: Literal["ict"] = "ict"
+    """Kind of the model: ICT-FaceKit."""
+    path: Path = Path("$FACEGEN_ICT")
+    """``ict_facekit.npz`` or the folder ``FaceXModel``; ``~`` and ``$VARIABLE`` are replaced when it is read."""
+    part: Part = "full"
+    """``full`` (head with eyes and teeth), ``head``, ``face`` or ``narrow-face``."""
+    eyes: bool = True
+    """With eyeballs and eye sockets."""
+    teeth: bool = True
+    """With teeth, gums, tongue and the mouth's inside."""
+
+    @model_validator(mode="after")
+    def _full_is_full(self) -> ModelConfig:
+        if self.part == "full" and not (self.eyes and self.teeth):
+            raise ValueError("the part 'full' has eyes and teeth; take 'head' to leave them out")
+        return self
+
+    def resolved_path(self) -> Path:
+        """The path with ``~``, ``$VARIABLE`` and ``${VARIABLE}`` replaced.
+
+        The configuration keeps the variable, so that machines that hold the model in different places agree on it.
+
+        Raises:
+            ConfigurationError: a variable is not set.
+        """
+        text = str(self.path)
+        for match in re.finditer(r"\$(?:\{(\w+)\}|(\w+))", text):
+            variable = match[1] or match[2]
+            if not os.environ.get(variable):
+                raise ConfigurationError(
+                    f"model.path is '{text}' and the environment variable {variable} is not set; "
+                    f"set it to the model file (data/README.md says where it comes from) or give the path"
+                )
+        return Path(os.path.expandvars(text)).expanduser()

@@ -1,0 +1,1 @@
+"""Pack: rendered faces into shards of a Zarr v3 dataset."""

@@ -1,0 +1,209 @@
+"""What a packed dataset holds: every array with its shape, dtype, unit, frame and meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from facegen.imaging.channels import CHANNELS
+from facegen.morphable.topology import Topology
+
+FORMAT = "facegen"
+FORMAT_VERSION = 1
+"""Changes when a reader of the version before would misread the arrays."""
+
+UNITS = {"length": "mm", "angle": "rad", "image coordinate": "pixel", "coefficient": "σ", "colour": "linear RGB"}
+
+FRAMES = {
+    "model": "right-handed, mm; +x the subject's left, +y up, +z out of the face",
+    "camera": "right-handed, mm; +x right, +y down, +z forward, origin at the centre of projection",
+    "image": "x right, y down, pixels; the image spans [0, width] x [0, height], pixel centres at +0.5",
+    "texture": "u right, v up, both in [0, 1]",
+}
+
+
+@dataclass(frozen=True)
+class ArraySchema:
+    """One array; its first axis is the face number."""
+
+    name: str
+    """Short name: of the field in :mod:`facegen.batch` and of the reader's channel."""
+    path: str
+    """In the Zarr hierarchy."""
+    shape: tuple[str | int, ...]
+    """Of one face; letters as in :meth:`DatasetSpec.sizes`."""
+    dtype: str
+    unit: str
+    frame: str
+    description: str
+    large: bool = False
+    """Whether each face has an inner chunk of its own. The small arrays have one per shard."""
+
+    def face_shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
+        """The shape of one face's part."""
+        return tuple(sizes[n] if isinstance(n, str) else n for n in self.shape)
+
+    @property
+    def fill_value(self) -> float | int | bool:
+        """What plain Zarr readers show for shards that are missing: not a number, and no triangle."""
+        kind = np.dtype(self.dtype).kind
+        return {"f": float("nan"), "i": -1, "u": 0, "b": False}[kind]
+
+
+ARRAYS: tuple[ArraySchema, ...] = (
+    ArraySchema("face", "face", (), "int64", "-", "-", "number of the face"),
+    ArraySchema("valid", "valid", (), "bool", "-", "-", "false for a failed face, whose rendered arrays are all zero"),
+    ArraySchema(
+        "identity_number", "identity_number", (), "int64", "-", "-", "which identity; images of one person share it"
+    ),
+    ArraySchema("image", "image", ("H", "W", 3), "uint8", "sRGB", "image", "the rendered image", large=True),
+    ArraySchema(
+        "triangle_id", "triangle_id", ("H", "W"), "int32", "-", "image",
+        "triangle at the pixel's centre, -1 for the background", large=True,
+    ),
+    ArraySchema(
+        "barycentric", "barycentric", ("H", "W", 2), "uint16", "1/65535", "image",
+        "perspective-correct weights of the triangle's second and third corner; the first has what is left to 65535",
+        large=True,
+    ),
+    ArraySchema("vertices", "vertices", ("V", 3), "float32", "mm", "model", "the mesh", large=True),
+    ArraySchema("identity", "coefficients/identity", ("Ki",), "float32", "σ", "-", "identity coefficients"),
+    ArraySchema(
+        "expression", "coefficients/expression", ("Ke",), "float32", "σ", "-",
+        "expression coefficients; weights in [0, 1] for blendshape models",
+    ),
+    ArraySchema("albedo", "coefficients/albedo", ("Ka",), "float32", "σ", "-", "albedo coefficients"),
+    ArraySchema(
+        "iris_colour", "coefficients/iris_colour", (3,), "float32", "linear RGB", "-", "reflectance of the iris"
+    ),
+    ArraySchema(
+        "gaze", "coefficients/gaze", (2, 2), "float32", "rad", "model",
+        "turn of the (left, right) eyeball from straight ahead: yaw to the subject's left, pitch upwards",
+    ),
+    ArraySchema(
+        "pose", "camera/pose", (6,), "float32", "rad, mm", "model",
+        "head pose: yaw to the subject's left, pitch (chin up), roll (crown to the subject's right); "
+        "then a translation x, y, z",
+    ),
+    ArraySchema(
+        "projection", "camera/projection", (), "uint8", "-", "-", "0 is perspective, 1 is scaled orthographic"
+    ),
+    ArraySchema(
+        "intrinsics", "camera/intrinsics", (3, 3), "float64", "pixel", "camera to image",
+        "[[f, 0, cx], [0, f, cy], [0, 0, 1]]; perspective x = f X/Z + cx; scaled orthographic x = f X + cx with f in "
+        "pixels per mm",
+    ),
+    ArraySchema(
+        "extrinsics", "camera/extrinsics", (4, 4), "float64", "mm", "model to camera", "head pose included"
+    ),
+    ArraySchema(
+        "light_sh", "light/sh", (9, 3), "float32", "linear RGB", "camera",
+        "spherical-harmonic light: Y00, y, z, x, xy, yz, 3z²-1, xz, x²-y², real orthonormal, convolved with the "
+        "Lambertian kernel and divided by π",
+    ),
+    ArraySchema(
+        "light_direction", "light/direction", (3,), "float32", "-", "camera",
+        "unit vector from the face to the directional light",
+    ),
+    ArraySchema(
+        "light_colour", "light/colour", (3,), "float32", "linear RGB", "-",
+        "what that light adds to a white Lambertian surface that faces it",
+    ),
+    ArraySchema("background_seed", "background_seed", (), "uint64", "-", "-", "seed of the background"),
+    ArraySchema(
+        "landmarks_2d", "landmarks/points_2d", ("L", 2), "float32", "pixel", "image", "projected landmarks, seen or not"
+    ),
+    ArraySchema("landmarks_3d", "landmarks/points_3d", ("L", 3), "float32", "mm", "camera", "the landmark vertices"),
+    ArraySchema(
+        "landmark_visible", "landmarks/visible", ("L",), "bool", "-", "image",
+        "whether the landmark is inside the image and not hidden",
+    ),
+)  # fmt: skip
+"""The arrays of every dataset."""
+
+OPTIONAL_ARRAYS: tuple[ArraySchema, ...] = tuple(
+    ArraySchema(
+        name, f"channels/{name}", ("H", "W", *channel.shape), channel.dtype, channel.unit, channel.frame,
+        channel.description, large=True,
+    )
+    for name, channel in CHANNELS.items()
+)  # fmt: skip
+"""Those stored on demand; the reader rebuilds the others."""
+
+
+@dataclass(frozen=True)
+class ModelArraySchema:
+    """One array that all faces share."""
+
+    name: str
+    """Field of :class:`~facegen.morphable.topology.Topology`; the array is ``model/<name>``."""
+    shape: tuple[str | int, ...]
+    dtype: str
+    unit: str
+    description: str
+
+
+MODEL_ARRAYS: tuple[ModelArraySchema, ...] = (
+    ModelArraySchema("triangles", ("T", 3), "int32", "-", "vertices of a triangle, counter-clockwise from outside"),
+    ModelArraySchema("triangle_region", ("T",), "uint8", "-", "region number; names in the attribute region_names"),
+    ModelArraySchema("uv", ("U", 2), "float32", "-", "texture coordinates, v upwards"),
+    ModelArraySchema("uv_triangles", ("T", 3), "int32", "-", "rows of uv for the corners of a triangle"),
+    ModelArraySchema("landmarks", ("L",), "int32", "-", "vertices of the landmarks"),
+    ModelArraySchema("reference", ("V", 3), "float32", "mm", "the mean face, model frame"),
+)
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """All that the shards of one dataset have in common."""
+
+    faces: int
+    """Number of faces N; faces are numbered 0 … N-1."""
+    shard_size: int
+    """Faces per shard; the last shard may have fewer."""
+    height: int
+    width: int
+    identity: int
+    """Number of identity coefficients; ``expression`` and ``albedo`` likewise."""
+    expression: int
+    albedo: int
+    topology: Topology
+    model_name: str
+    model_sha256: str
+    seed: int
+    fingerprint: str
+    """Of the resolved configuration: shards of another fingerprint do not belong here."""
+    channels: tuple[str, ...] = ()
+    """Channels stored on demand."""
+    compression_level: int = 3
+
+    @property
+    def shards(self) -> int:
+        """Number of shards."""
+        return -(-self.faces // self.shard_size)
+
+    def faces_of(self, shard: int) -> range:
+        """Numbers of the faces in a shard."""
+        return range(shard * self.shard_size, min((shard + 1) * self.shard_size, self.faces))
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What the letters in the shapes stand for."""
+        return {
+            "H": self.height,
+            "W": self.width,
+            "V": self.topology.vertex_count,
+            "T": len(self.topology.triangles),
+            "U": len(self.topology.uv),
+            "L": len(self.topology.landmarks),
+            "Ki": self.identity,
+            "Ke": self.expression,
+            "Ka": self.albedo,
+        }
+
+    @property
+    def arrays(self) -> tuple[ArraySchema, ...]:
+        """The arrays that are stored, demanded channels last."""
+        return ARRAYS + tuple(array for array in OPTIONAL_ARRAYS if array.name in self.channels)

@@ -1,0 +1,335 @@
+"""What every rendering back-end promises, as tests that a back-end's test class inherits."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from facegen.batch import PERSPECTIVE, SCALED_ORTHOGRAPHIC
+from facegen.errors import RenderError
+from facegen.imaging.camera import NEAR, extrinsic_matrices, head_rotation, project, to_camera
+from facegen.imaging.channels import rebuild
+from facegen.imaging.landmarks import project_landmarks
+from facegen.imaging.visibility import UNIT
+from facegen.morphable.model import MorphableModel
+from facegen.morphable.topology import Topology
+from facegen.stages.render.renderer import Frame, Renderer, View
+
+Float = NDArray[np.float32]
+Make = Callable[[MorphableModel, int, int], Renderer]
+
+PROJECTIONS = pytest.mark.parametrize("projection", [PERSPECTIVE, SCALED_ORTHOGRAPHIC], ids=["perspective", "ortho"])
+
+DISTANCE = 600.0
+
+
+def mesh_model(vertices: Float, triangles: NDArray[np.int32]) -> MorphableModel:
+    """A model of one mesh, one region, mid-grey, whose bases hold one mode of zeros."""
+    none = np.zeros((1, len(vertices), 3), np.float32)
+    topology = Topology(
+        triangles=triangles,
+        triangle_region=np.ones(len(triangles), np.uint8),
+        region_names=("background", "skin"),
+        uv=np.zeros((len(vertices), 2), np.float32),
+        uv_triangles=triangles,
+        landmarks=np.arange(len(vertices), dtype=np.int32),
+        reference=vertices,
+    )
+    return MorphableModel(
+        name="mesh",
+        sha256="",
+        topology=topology,
+        mean=vertices,
+        identity_basis=none,
+        identity_names=("none",),
+        expression_basis=none,
+        expression_names=("none",),
+        expression_bounds=(-np.inf, np.inf),
+        expression_limits=(),
+        albedo_mean=np.full_like(vertices, 0.5),
+        albedo_basis=none,
+        albedo_names=("none",),
+    )
+
+
+def sphere_model(rows: int = 24, columns: int = 40, radius: float = 100.0) -> MorphableModel:
+    """A sphere around the origin, wound counter-clockwise seen from outside."""
+    polar = np.linspace(0.01, np.pi - 0.01, rows)[:, None]
+    around = np.linspace(0.0, 2.0 * np.pi, columns, endpoint=False)[None, :]
+    position = np.stack(
+        np.broadcast_arrays(np.sin(polar) * np.sin(around), np.cos(polar), np.sin(polar) * np.cos(around)), axis=-1
+    )
+    corner = np.arange(rows * columns).reshape(rows, columns)
+    a, b = corner[:-1], np.roll(corner, -1, axis=1)[:-1]
+    c, d = corner[1:], np.roll(corner, -1, axis=1)[1:]
+    triangles = np.stack([np.stack([a, c, d], -1), np.stack([a, d, b], -1)], 2).reshape(-1, 3)
+    return mesh_model((radius * position.reshape(-1, 3)).astype(np.float32), triangles.astype(np.int32))
+
+
+def view_of(
+    model: MorphableModel,
+    height: int,
+    width: int,
+    *,
+    vertices: Float | None = None,
+    projection: int = PERSPECTIVE,
+    angles: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    pixels_per_mm: float | None = None,
+    centre: tuple[float, float] | None = None,
+    distance: float = DISTANCE,
+) -> View:
+    """A camera in front of the model's origin, noise behind, light from the upper right.
+
+    Args:
+        model: the model.
+        height: of the image in pixels.
+        width: of the image in pixels.
+        vertices: (V, 3); ``None`` is the mean.
+        projection: PERSPECTIVE or SCALED_ORTHOGRAPHIC.
+        angles: yaw, pitch, roll in radians.
+        pixels_per_mm: scale at the origin; ``None`` makes 240 mm the image's shorter side.
+        centre: (x, y) of the principal point; ``None`` is the image's centre.
+        distance: mm.
+    """
+    scale = min(height, width) / 240.0 if pixels_per_mm is None else pixels_per_mm
+    focal = scale * distance if projection == PERSPECTIVE else scale
+    cx, cy = (width / 2, height / 2) if centre is None else centre
+    yaw, pitch, roll = (np.array([angle]) for angle in angles)
+    direction = np.array([0.5, -0.5, -0.7], np.float32)
+    return View(
+        vertices=model.mean if vertices is None else vertices,
+        albedo=model.albedo_mean,
+        iris_colour=np.array([0.1, 0.3, 0.5], np.float32),
+        projection=projection,
+        intrinsics=np.array([[focal, 0.0, cx], [0.0, focal, cy], [0.0, 0.0, 1.0]]),
+        extrinsics=extrinsic_matrices(
+            head_rotation(yaw, pitch, roll), np.zeros((1, 3)), np.zeros(3), np.array([distance])
+        )[0],
+        light_sh=np.concatenate([np.full((1, 3), 1.5), np.zeros((8, 3))]).astype(np.float32),
+        light_direction=direction / np.linalg.norm(direction),
+        light_colour=np.full(3, 0.4, np.float32),
+        background=np.random.default_rng(3).integers(0, 256, (height, width, 3), np.uint8),
+    )
+
+
+def point_in_camera(view: View, model: MorphableModel, frame: Frame) -> NDArray[np.float64]:
+    """(n, 3) points that the labels of the covered pixels name, camera frame, mm; in the order of ``np.nonzero``."""
+    covered = frame.triangle_id >= 0
+    corners = to_camera(view.vertices, view.extrinsics)[model.topology.triangles[frame.triangle_id[covered]]]
+    w = frame.barycentric[covered].astype(np.float64) / UNIT
+    weights = np.stack([1.0 - w[:, 0] - w[:, 1], w[:, 0], w[:, 1]], axis=1)
+    points: NDArray[np.float64] = np.einsum("nk,nkc->nc", weights, corners)
+    return points
+
+
+def away_from(covered: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels that are not covered, and none of whose eight neighbours is."""
+    padded = np.pad(covered, 1)
+    height, width = covered.shape
+    shifts = [padded[dy : dy + height, dx : dx + width] for dy in range(3) for dx in range(3)]
+    result: NDArray[np.bool_] = ~np.any(shifts, axis=0)
+    return result
+
+
+def pixel_centres(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(n, 2) x, y of the centres of the pixels in ``mask``."""
+    rows, columns = np.nonzero(mask)
+    centres: NDArray[np.float64] = np.stack([columns, rows], axis=1).astype(np.float64) + 0.5
+    return centres
+
+
+class RendererContract(ABC):
+    """Inherit, and say in :meth:`create` how the back-end is made."""
+
+    @abstractmethod
+    def create(self, model: MorphableModel, height: int, width: int) -> Renderer:
+        """A renderer of the back-end under test."""
+
+    @pytest.fixture
+    def make(self) -> Iterator[Make]:
+        """Makes renderers that are closed after the test."""
+        made: list[Renderer] = []
+
+        def factory(model: MorphableModel, height: int, width: int) -> Renderer:
+            made.append(self.create(model, height, width))
+            return made[-1]
+
+        yield factory
+        for renderer in made:
+            renderer.close()
+
+    @PROJECTIONS
+    def test_same_view_gives_same_bytes(self, make: Make, projection: int) -> None:
+        model = sphere_model()
+        renderer = make(model, 48, 56)
+        view = view_of(model, 48, 56, projection=projection, angles=(0.3, 0.2, 0.1))
+        before = {name: np.copy(value) for name, value in vars(view).items()}
+        first = renderer.render(view)
+        kept = [np.copy(array) for array in vars(first).values()]
+        renderer.render(view_of(model, 48, 56, projection=1 - projection, pixels_per_mm=0.5))
+        second = renderer.render(view)
+        again = make(model, 48, 56).render(view)
+        for name, copy in zip(vars(first), kept, strict=True):
+            for frame in (first, second, again):
+                np.testing.assert_array_equal(getattr(frame, name), copy, err_msg=name)
+        for name, value in before.items():
+            np.testing.assert_array_equal(getattr(view, name), value, err_msg=name)
+
+    @PROJECTIONS
+    def test_shapes_and_background(self, make: Make, projection: int) -> None:
+        model = sphere_model()
+        view = view_of(model, 40, 60, projection=projection)
+        frame = make(model, 40, 60).render(view)
+        assert frame.image.shape == (40, 60, 3)
+        assert frame.image.dtype == np.uint8
+        assert frame.triangle_id.shape == (40, 60)
+        assert frame.triangle_id.dtype == np.int32
+        assert frame.barycentric.shape == (40, 60, 2)
+        assert frame.barycentric.dtype == np.uint16
+        covered = frame.triangle_id >= 0
+        assert covered[20, 30]
+        assert frame.triangle_id.max() < len(model.topology.triangles)
+        assert not frame.barycentric[~covered].any()
+        outside = away_from(covered)
+        assert outside.sum() > 100
+        np.testing.assert_array_equal(frame.image[outside], view.background[outside])
+        assert (frame.image[covered] != view.background[covered]).any(axis=1).mean() > 0.9
+
+    @PROJECTIONS
+    def test_coverage_is_that_of_the_projected_triangle(self, make: Make, projection: int) -> None:
+        corners = np.array([[-70, -40, 30], [60, -55, -40], [5, 80, 10]], np.float32)
+        model = mesh_model(corners, np.array([[0, 1, 2]], np.int32))
+        view = view_of(model, 37, 53, projection=projection, centre=(29.3, 16.1))
+        frame = make(model, 37, 53).render(view)
+        corner = project(to_camera(corners, view.extrinsics), view.intrinsics, projection)
+        centres = pixel_centres(np.ones((37, 53), np.bool_))
+        sides = np.roll(corner, -1, axis=0) - corner
+        offset = centres[:, None, :] - corner
+        cross = sides[:, 0] * offset[..., 1] - sides[:, 1] * offset[..., 0]
+        # Signed distance in pixels to the nearest side; y points down, so inside is negative.
+        distance = (cross / np.linalg.norm(sides, axis=1)).max(axis=1).reshape(37, 53)
+        clear = np.abs(distance) > 0.01
+        assert clear.mean() > 0.95
+        np.testing.assert_array_equal((frame.triangle_id >= 0)[clear], (distance < 0)[clear])
+
+    @PROJECTIONS
+    def test_barycentric_point_lies_on_the_pixel_ray(self, make: Make, projection: int) -> None:
+        model = sphere_model()
+        view = view_of(model, 64, 64, projection=projection, angles=(0.4, -0.3, 0.2), centre=(30.4, 33.7))
+        frame = make(model, 64, 64).render(view)
+        points = point_in_camera(view, model, frame)
+        pixels = project(points, view.intrinsics, projection)
+        # Vertices snap to 1/256 pixel and weights to 1/65535.
+        assert np.abs(pixels - pixel_centres(frame.triangle_id >= 0)).max() < 0.02
+        assert frame.barycentric.sum(axis=2, dtype=np.int64).max() <= UNIT
+
+    @pytest.mark.parametrize("near_first", [True, False])
+    @PROJECTIONS
+    def test_nearer_triangle_hides_farther(self, make: Make, projection: int, near_first: bool) -> None:
+        square = np.array([[-50, -50], [50, -50], [50, 50], [-50, 50]], np.float32)
+        quad = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
+        depths = (20.0, -20.0) if near_first else (-20.0, 20.0)
+        vertices = np.concatenate([np.column_stack([square, np.full(4, z)]) for z in depths]).astype(np.float32)
+        model = mesh_model(vertices, np.concatenate([quad, quad + 4]))
+        frame = make(model, 32, 32).render(view_of(model, 32, 32, projection=projection))
+        seen = frame.triangle_id[frame.triangle_id >= 0]
+        assert len(seen) > 100
+        assert set(seen.tolist()) == ({0, 1} if near_first else {2, 3})
+
+    @PROJECTIONS
+    def test_back_faces_are_culled(self, make: Make, projection: int) -> None:
+        front = sphere_model()
+        inside_out = mesh_model(front.mean, front.topology.triangles[:, ::-1])
+        view = view_of(front, 40, 40, projection=projection)
+        outer = make(front, 40, 40).render(view)
+        inner = make(inside_out, 40, 40).render(view)
+        z = to_camera(view.vertices, view.extrinsics)[:, 2]
+        corners = front.topology.triangles
+        assert z[corners[outer.triangle_id[20, 20]]].max() < DISTANCE
+        assert z[corners[inner.triangle_id[20, 20]]].min() > DISTANCE
+
+    @PROJECTIONS
+    def test_behind_the_camera_nothing_is_drawn(self, make: Make, projection: int) -> None:
+        model = sphere_model()
+        view = view_of(model, 24, 24, projection=projection)
+        extrinsics = view.extrinsics.copy()
+        extrinsics[2, 3] = -DISTANCE
+        frame = make(model, 24, 24).render(replace(view, extrinsics=extrinsics))
+        assert (frame.triangle_id == -1).all()
+        assert not frame.barycentric.any()
+        np.testing.assert_array_equal(frame.image, view.background)
+
+    def test_floor_through_the_camera_ends_at_horizon_and_near_plane(self, make: Make) -> None:
+        # A floor 4 mm below the camera, from behind it to 3 m ahead; model y points up, camera z is -model z.
+        floor = np.array([[-9e3, -4, 2e3], [9e3, -4, 2e3], [9e3, -4, -3e3], [-9e3, -4, -3e3]], np.float32)
+        model = mesh_model(floor, np.array([[0, 1, 2], [0, 2, 3]], np.int32))
+        intrinsics = np.array([[60.0, 0.0, 25.0], [0.0, 60.0, 20.0], [0.0, 0.0, 1.0]])
+        view = replace(view_of(model, 50, 50, distance=0.0), intrinsics=intrinsics)
+        frame = make(model, 50, 50).render(view)
+        depth_of_row = 60.0 * 4.0 / (np.arange(50) + 0.5 - 20.0)
+        rows = (depth_of_row > NEAR) & (depth_of_row < 3000.0)
+        assert 20 < rows.sum() < 30
+        np.testing.assert_array_equal(frame.triangle_id >= 0, np.tile(rows[:, None], (1, 50)))
+        depth = rebuild(
+            ["depth"], model.topology, view.vertices, frame.triangle_id, frame.barycentric,
+            view.intrinsics, view.extrinsics, view.projection,
+        )["depth"].astype(np.float64)  # fmt: skip
+        # Quantised weights resolve these huge triangles to a fraction of a millimetre.
+        np.testing.assert_allclose(depth[rows], np.tile(depth_of_row[rows][:, None], (1, 50)), atol=0.3)
+
+    @PROJECTIONS
+    def test_one_pixel(self, make: Make, projection: int) -> None:
+        model = sphere_model()
+        frame = make(model, 1, 1).render(view_of(model, 1, 1, projection=projection))
+        assert frame.image.shape == (1, 1, 3)
+        assert frame.triangle_id[0, 0] >= 0
+
+    @PROJECTIONS
+    def test_image_far_larger_than_the_mesh(self, make: Make, projection: int) -> None:
+        model = sphere_model()
+        view = view_of(model, 301, 203, projection=projection, pixels_per_mm=0.02, centre=(180.0, 17.0))
+        frame = make(model, 301, 203).render(view)
+        rows, columns = np.nonzero(frame.triangle_id >= 0)
+        # A disc of radius 2 pixels.
+        assert 8 <= len(rows) <= 18
+        assert np.hypot(columns + 0.5 - 180.0, rows + 0.5 - 17.0).max() < 2.2
+
+    def test_mesh_far_larger_than_the_image(self, make: Make) -> None:
+        model = sphere_model()
+        view = view_of(model, 20, 30, pixels_per_mm=40.0)
+        frame = make(model, 20, 30).render(view)
+        assert (frame.triangle_id >= 0).all()
+
+    @PROJECTIONS
+    def test_landmarks_follow_the_labels(self, make: Make, projection: int) -> None:
+        model = sphere_model()
+        view = view_of(model, 96, 96, projection=projection, angles=(0.5, 0.3, -0.2))
+        frame = make(model, 96, 96).render(view)
+        camera = to_camera(view.vertices, view.extrinsics)
+        found = project_landmarks(
+            model.topology.landmarks, camera, model.topology.triangles, frame.triangle_id, frame.barycentric,
+            view.intrinsics, projection,
+        )  # fmt: skip
+        # The vertices of a sphere are their own normals.
+        normal = (camera - camera.mean(axis=0)) / 100.0
+        ray = camera / np.linalg.norm(camera, axis=1, keepdims=True) if projection == PERSPECTIVE else [[0, 0, 1]]
+        facing = -(normal * ray).sum(axis=1)
+        assert found.visible[facing > 0.2].all()
+        assert not found.visible[facing < -0.2].any()
+
+    def test_wrong_arrays_are_refused(self, make: Make) -> None:
+        model = sphere_model()
+        renderer = make(model, 16, 16)
+        view = view_of(model, 16, 16)
+        with pytest.raises(RenderError, match=str(len(model.mean))):
+            renderer.render(replace(view, vertices=view.vertices[:-1]))
+        with pytest.raises(RenderError, match=str(len(model.mean))):
+            renderer.render(replace(view, albedo=view.albedo[:-1]))
+        with pytest.raises(RenderError, match="background"):
+            renderer.render(replace(view, background=view.background[:-1]))
+        renderer.render(view)
