@@ -9,11 +9,24 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from facegen import __version__
-from facegen.errors import FacegenError
+from facegen.errors import FacegenError, InterruptedRun
+
+
+class _Commands(TyperGroup):
+    """Lets an interruption end like other failures: typer would leave without a word, and with 130."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise InterruptedRun("interrupted; what was finished is kept, the same command continues") from None
+
 
 app = typer.Typer(
+    cls=_Commands,
     help="Make synthetic 3D face datasets: sample a morphable model, render it with exact labels, pack it into Zarr.",
     epilog="Start with: facegen run quickstart --out runs/quickstart",
     no_args_is_help=True,
@@ -36,7 +49,7 @@ Set = Annotated[list[str] | None, typer.Option("--set", help="Override a setting
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything and say what would be done; write nothing.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another configuration's run in the folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary; failures are told.")]
 Run = Annotated[Path, typer.Argument(help="Run folder.")]
 
 _EXAMPLES = """
@@ -57,8 +70,6 @@ def main() -> NoReturn:
         app()
     except FacegenError as error:
         _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _fail("interrupted; what was finished is kept, the same command continues", 1)
     except BrokenPipeError:
         # The reader of our output (head, less) has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -67,7 +78,8 @@ def main() -> NoReturn:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    print(f"facegen: {message}", file=sys.stderr)
+    # One line, whatever a file's name or a library's message holds.
+    print(f"facegen: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(code)
 
 
@@ -158,6 +170,7 @@ def _carry_out(
     folder = RunFolder(out)
     shards = split(planned.config.faces, planned.config.shard_size)
     if dry_run:
+        folder.check(planned.description(), overwrite=overwrite)
         todo = folder.unfinished(stages[-1], shards, planned.fingerprint)
         _print_json(report.dry_run(planned, stages, shards, todo)) if as_json else _say(
             report.dry_run_text(planned, stages, shards, todo)
@@ -169,7 +182,8 @@ def _carry_out(
         report.write_card(folder, planned)
     if as_json:
         _print_json(report.summary(summary, out))
-    _say(report.summary_text(summary, out), quiet=quiet or as_json)
+    # Failures are told even to those who want quiet.
+    _say(report.summary_text(summary, out), quiet=as_json or (quiet and summary.complete))
     if not summary.complete:
         raise typer.Exit(1)
 

@@ -47,6 +47,10 @@ class RenderError(FacegenError):
     """A rendering back-end cannot work on this machine."""
 
 
+class InterruptedRun(FacegenError):  # noqa: N818 - not an error, but it ends the command like one
+    """Ctrl-C."""
+
+
 class WorkerError(FacegenError):
     """A worker process died or raised; the message names the shard."""
 

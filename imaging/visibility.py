@@ -54,8 +54,12 @@ def weights_on_ray(a: Point, b: Point, c: Point, u: float, v: float, perspective
     inverse = 1.0 / determinant if determinant != 0.0 else 0.0
     w1 = min(max(w1 * inverse, 0.0), 1.0)
     w2 = min(max(w2 * inverse, 0.0), 1.0)
-    excess = max(w1 + w2, 1.0)
-    return w1 / excess, w2 / excess
+    if w1 + w2 > 1.0:
+        # Beyond the edge opposite a: back along the line through a.
+        inverse = 1.0 / (w1 + w2)
+        w1 *= inverse
+        w2 *= inverse
+    return w1, w2
 
 
 @_inline

@@ -77,17 +77,18 @@ def read_ict(path: Path) -> IctSource:
 def read_npz(path: Path) -> IctSource:
     """Read the packed model; see :func:`read_ict`."""
     try:
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        stream = path.open("rb")
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror or error}); expected {ORIGIN}") from None
     try:
-        archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ModelError(f"{path}: a single NumPy array; expected an .npz of {ORIGIN}")
-        with archive:
-            arrays = _Arrays(path, archive)
-            return _from_arrays(arrays, digest)
+        with stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            stream.seek(0)
+            archive = np.load(stream, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ModelError(f"{path}: a single NumPy array; expected an .npz of {ORIGIN}")
+            with archive:
+                return _from_arrays(_Arrays(path, archive), digest)
     # Whatever NumPy makes of a damaged file: truncated, no zip, a damaged member, pickled objects.
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError) as error:
         if isinstance(error, ModelError):

@@ -59,7 +59,7 @@ def parse_obj(text: str, path: Path) -> Obj:
     uvs: list[str] = []
     faces: list[str] = []
     materials: list[tuple[str, int]] = []
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), start=1):
         # The kinds in the order of their frequency; each line is checked as a whole, numbers are converted in bulk.
         if _VERTEX.fullmatch(line):
             vertices.append(line[1:])
@@ -70,8 +70,6 @@ def parse_obj(text: str, path: Path) -> Obj:
         elif line.startswith("usemtl "):
             materials.append((line[7:].strip(), len(faces)))
         elif line and not line.isspace() and not line.startswith(("#", "mtllib ")):
-            if line.endswith("\r"):
-                return parse_obj(text.replace("\r\n", "\n"), path) if "\r\n" in text else _refuse(path, number, line)
             _refuse(path, number, line)
     if not vertices or not faces:
         raise ModelError(f"{path}: expected vertices and faces, found {len(vertices)} and {len(faces)}")

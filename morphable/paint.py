@@ -45,7 +45,7 @@ _LIP_MELANIN = (0.085, 0.034, 0.029)
 _INNER_LIP = (0.290, 0.075, 0.066)
 _SCLERA = (0.630, 0.585, 0.540)
 _TEETH = (0.600, 0.530, 0.410)
-_GUMS = (0.340, 0.120, 0.110)
+_GUMS = (0.280, 0.092, 0.085)
 _MOUTH = (0.130, 0.030, 0.026)
 _CONJUNCTIVA = (0.420, 0.190, 0.160)
 _NOSTRIL = (0.085, 0.036, 0.028)
@@ -80,7 +80,7 @@ def paint(points: Float, landmarks: NDArray[np.int32], region: NDArray[np.uint8]
         mean[_is(region, name)] = colour
     # Deep in the mouth little is lit: the back teeth and the throat fade.
     mouth = _is(region, "mouth_socket", "gums_and_tongue", "teeth")
-    mean[mouth] *= (0.35 + 0.65 * _step(60.0, 98.0, p[mouth, 2]))[:, None]
+    mean[mouth] *= (0.30 + 0.70 * _step(62.0, 103.0, p[mouth, 2]))[:, None]
     for side, corners in (("left", (42, 45)), ("right", (39, 36))):
         ball = _is(region, f"eyeball_{side}")
         nearest = np.minimum(*(np.linalg.norm(p[ball] - marks[corner], axis=1) for corner in corners))
@@ -106,7 +106,7 @@ def _paint_skin(p: Values, marks: Values) -> tuple[Values, Values]:
     lashes = _lashes(p, marks)
     beard = _beard(p, marks) * (1.0 - lips)
     hair = _scalp(p) * (1.0 - ears)
-    nostrils = np.maximum(*(1.0 - _step(3.4, 5.8, _distance(p, _nostril(side))) for side in (1.0, -1.0)))
+    nostrils = np.maximum(*(1.0 - _step(3.3, 5.4, _distance(p, _nostril(side))) for side in (1.0, -1.0)))
 
     mean = np.tile(np.array(_SKIN), (len(p), 1))
     melanin = np.tile(np.array(_MELANIN), (len(p), 1))
@@ -145,7 +145,7 @@ def _paint_skin(p: Values, marks: Values) -> tuple[Values, Values]:
         "melanin": melanin,
         "haemoglobin": mean * np.array([0.014, -0.046, -0.040]) * (0.55 + 0.45 * np.clip(blush, 0, 1))[:, None],
         "carotene": mean * np.array([0.008, 0.002, -0.052]) * free,
-        "cheek_redness": bare * np.array([0.018, -0.070, -0.062]) * np.clip(cheeks + nose, 0.0, 1.2)[:, None] * free,
+        "cheek_redness": bare * np.array([0.014, -0.056, -0.050]) * np.clip(cheeks + nose, 0.0, 1.2)[:, None] * free,
         "lip_redness": mean * np.array([0.02, -0.150, -0.125]) * lips[:, None],
         "under_eye_darkness": -bare * np.array([0.060, 0.075, 0.060]) * under_eye[:, None],
         "brow_darkness": -0.12 * hairless * brows[:, None],
@@ -329,4 +329,4 @@ def _scalp(p: Values) -> Values:
 
 def _nostril(side: float) -> Values:
     """Axis of a nostril, from its opening into the nose."""
-    return np.array([[8.0 * side, -8.0, 112.5], [7.5 * side, -4.0, 107.0], [6.0 * side, -1.0, 100.0]])
+    return np.array([[8.0 * side, -6.0, 111.0], [7.5 * side, -4.0, 107.0], [6.0 * side, -1.0, 100.0]])

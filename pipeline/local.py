@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait as wait_for
 
-from facegen.errors import WorkerError
+from facegen.errors import FacegenError, WorkerError
 from facegen.pipeline.records import ShardRecord
 from facegen.pipeline.shards import Shard
 
@@ -63,7 +63,7 @@ def _execute_in_pool(task: Task, shards: Sequence[Shard], workers: int) -> Gener
     )
     try:
         for shard in waiting:
-            running[pool.submit(task, shard)] = shard
+            running[_submit(pool, task, shard)] = shard
             if len(running) < 2 * workers:
                 continue
             yield from _finished(running)
@@ -91,6 +91,37 @@ def _execute_in_pool(task: Task, shards: Sequence[Shard], workers: int) -> Gener
                 os.environ[name] = value
 
 
+def _submit(pool: ProcessPoolExecutor, task: Task, shard: Shard) -> Future[ShardRecord]:
+    """Hand a shard to the pool, which may start a worker for it.
+
+    Ctrl-C reaches the whole process group, but the parent alone decides what becomes of the workers: they inherit that
+    the signal is blocked, so that not even their first imports are interrupted. The parent gets it when this is done.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(_attempt, task, shard)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _attempt(task: Task, shard: Shard) -> ShardRecord:
+    """Carry out ``task``; of an exception of others only the words travel, for not every class can be sent."""
+    try:
+        return task(shard)
+    except FacegenError:
+        raise
+    except Exception as error:
+        raise WorkerError(describe(error)) from None
+
+
+def describe(error: Exception) -> str:
+    """One line about an exception: the message of our own, which names what it is about, class and message of others."""
+    lines = str(error).strip().splitlines()
+    if isinstance(error, FacegenError) and lines:
+        return lines[0]
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
 def _finished(running: dict[Future[ShardRecord], Shard]) -> Iterator[Outcome]:
     done, _ = wait(running, return_when=FIRST_COMPLETED)
     for future in done:
@@ -113,8 +144,6 @@ def single_thread() -> None:
 
 
 def _begin_worker() -> None:
-    # Ctrl-C reaches the whole group; the parent alone decides what becomes of the workers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     single_thread()
 

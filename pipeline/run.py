@@ -10,7 +10,7 @@ from typing import Any
 
 from facegen.errors import StorageError
 from facegen.pipeline.folder import RunFolder
-from facegen.pipeline.local import execute
+from facegen.pipeline.local import describe, execute
 from facegen.pipeline.progress import FaceProgress
 from facegen.pipeline.records import ShardRecord
 from facegen.pipeline.shards import Shard
@@ -78,24 +78,22 @@ def carry_out(task: ShardTask, job: Job, shards: list[Shard], workers: int, *, q
                 if isinstance(outcome, StorageError):
                     raise outcome
                 if isinstance(outcome, Exception):
-                    summary.failed_shards[shard.number] = _describe(outcome)
-                    job.folder.write_failed_shard(shard, _describe(outcome))
+                    summary.failed_shards[shard.number] = describe(outcome)
+                    job.folder.write_failed_shard(shard, describe(outcome))
                     continue
                 job.folder.clear_failed_shard(shard.number)
-                job.folder.write_failed_faces(outcome)
                 summary.made += shard.faces
                 _add(summary.seconds, outcome.seconds.items())
                 progress.advance(shard.faces)
         finally:
             outcomes.close()
-    summary.failed_faces = sorted(failed.face for failed in job.folder.failed_faces(final))
+    # From the records, so that the list is whole also when a run was killed between a record and its list.
+    records = [record for record in job.folder.records(final) if record.failed]
+    for record in records:
+        job.folder.write_failed_faces(record)
+    summary.failed_faces = sorted(failed.face for record in records for failed in record.failed)
     summary.elapsed = time.monotonic() - started
     return summary
-
-
-def _describe(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
 
 
 def _add(total: dict[str, float], items: Iterable[tuple[str, float]]) -> None:

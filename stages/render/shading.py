@@ -21,8 +21,9 @@ F32 = NDArray[np.float32]
 RGB = tuple[np.float32, np.float32, np.float32]
 Light = tuple[np.float32, ...]
 
-_compile = numba.njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-_inline = numba.njit(cache=True, nogil=True, boundscheck=False, error_model="numpy", forceinline=True)
+# Shading may reassociate: its last bits are below what an sRGB byte shows. Visibility and barycentrics never do.
+_compile = numba.njit(cache=True, nogil=True, boundscheck=False, error_model="numpy", fastmath=True)
+_inline = numba.njit(cache=True, nogil=True, boundscheck=False, error_model="numpy", fastmath=True, forceinline=True)
 
 _EDGE = np.float32(0.006)  # relative difference of depth keys across half a pixel's diagonal that makes an edge
 _LUT_SIZE = 4096
@@ -163,9 +164,9 @@ def _shade(
         wrap_r, wrap_g, wrap_b = np.float32(0.24), np.float32(0.16), np.float32(0.08)
     else:
         wrap_r, wrap_g, wrap_b = np.float32(0.05), np.float32(0.05), np.float32(0.05)
-    direct_r = light_colour[0] * max(nl + wrap_r, zero) / (one + wrap_r) * direct_seen
-    direct_g = light_colour[1] * max(nl + wrap_g, zero) / (one + wrap_g) * direct_seen
-    direct_b = light_colour[2] * max(nl + wrap_b, zero) / (one + wrap_b) * direct_seen
+    direct_r = light_colour[0] * direct_seen * (max(nl + wrap_r, zero) / (one + wrap_r))
+    direct_g = light_colour[1] * direct_seen * (max(nl + wrap_g, zero) / (one + wrap_g))
+    direct_b = light_colour[2] * direct_seen * (max(nl + wrap_b, zero) / (one + wrap_b))
     red = _diffuse(albedo[0], ambient_r, seen, direct_r)
     green = _diffuse(albedo[1], ambient_g, seen, direct_g)
     blue = _diffuse(albedo[2], ambient_b, seen, direct_b)
