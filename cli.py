@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -67,7 +68,7 @@ _EXAMPLES = """
 def main() -> NoReturn:
     """Run the command line; exit codes: 0 done, 1 something failed, 2 wrong use."""
     try:
-        app()
+        app(prog_name="facegen")
     except FacegenError as error:
         _fail(str(error), error.exit_code)
     except BrokenPipeError:
@@ -267,7 +268,7 @@ def doctor(json_: Json = False) -> None:
 
     found = capabilities.report()
     if json_:
-        _print_json([capability.as_dict() for capability in found])
+        _print_json([asdict(capability) for capability in found])
     else:
         print(report.doctor_text(found))
 
@@ -276,7 +277,7 @@ def doctor(json_: Json = False) -> None:
 def benchmark_render(
     json_: Json = False,
     model: Annotated[Path, typer.Option(help="ICT-FaceKit file or folder.")] = Path("$FACEGEN_ICT"),
-    platform: Annotated[str, typer.Option(help="OpenGL platform for pyrender: osmesa, egl or auto.")] = "auto",
+    platform: Annotated[Literal["auto", "osmesa", "egl"], typer.Option(help="OpenGL platform for pyrender.")] = "auto",
     repeats: Annotated[int, typer.Option(min=1, help="Rounds of A B A B.")] = 15,
 ) -> None:
     """Our renderer, all channels, against pyrender: CPU ms per 224×224 frame on the real head at two densities.

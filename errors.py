@@ -47,8 +47,8 @@ class RenderError(FacegenError):
     """A rendering back-end cannot work on this machine."""
 
 
-class InterruptedRun(FacegenError):  # noqa: N818 - not an error, but it ends the command like one
-    """Ctrl-C."""
+class InterruptedRun(FacegenError):
+    """Ctrl-C was pressed. What was finished before stays."""
 
 
 class WorkerError(FacegenError):

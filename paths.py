@@ -20,11 +20,16 @@ def expand(path: Path, key: str, remedy: str = "set it, or give the path") -> Pa
         remedy: what to do about a variable that is not set, for the message.
 
     Raises:
-        ConfigurationError: a variable is not set.
+        ConfigurationError: a variable is not set, or there is no such user.
     """
     text = str(path)
     for match in re.finditer(r"\$(?:\{(\w+)\}|(\w+))", text):
         variable = match[1] or match[2]
         if not os.environ.get(variable):
             raise ConfigurationError(f"{key} is '{text}' and the environment variable {variable} is not set; {remedy}")
-    return Path(os.path.expandvars(text)).expanduser()
+    if "\0" in text:
+        raise ConfigurationError(f"{key} is {text!r}, which is no path")
+    try:
+        return Path(os.path.expandvars(text)).expanduser()
+    except RuntimeError:
+        raise ConfigurationError(f"{key} is '{text}', and no such user has a home folder") from None

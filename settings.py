@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -36,21 +36,38 @@ def validate(section: type[S], values: object, *, source: str) -> S:
     try:
         return section.model_validate(dict(values))
     except ValidationError as error:
-        raise ConfigurationError(f"{source}: {_first_problem(error, section)}") from None
+        raise ConfigurationError(f"{source}: {_first_problem(error, section, values)}") from None
 
 
-def _first_problem(error: ValidationError, section: type[BaseModel]) -> str:
+def _first_problem(error: ValidationError, section: type[BaseModel], values: object) -> str:
     problems = error.errors(include_url=False)
-    problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
-    # pydantic writes the tag of a discriminated union into the path; it is no key of the file.
-    location = list(problem["loc"])
-    known, keys = _walk(section, location)
-    where = ".".join(str(key) for key in keys) or "the whole"
+    # An unknown key explains most; of the others the one deepest inside, for each member of a union has a complaint.
+    problem = next(
+        (problem for problem in problems if problem["type"] == "extra_forbidden"),
+        max(problems, key=lambda problem: len(_keys(problem["loc"], values))),
+    )
+    location = problem["loc"]
+    keys = _keys(location, values)
+    where = ".".join(keys)
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     if problem["type"] == "extra_forbidden":
+        known = _known(section, location)
         nearest = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
         hint = f"did you mean '{nearest[0]}'?" if nearest else f"known here: {', '.join(sorted(known))}"
         return f"unknown key '{where}'; {hint}{more}"
+    if problem["type"] == "missing":
+        return f"'{'.'.join([*keys, str(location[-1])])}' is missing{more}"
+    if problem["type"] == "union_tag_not_found":
+        key = problem["ctx"]["discriminator"].strip("'")
+        return f"'{where}.{key}' is missing: it says which kind this is{more}"
+    if problem["type"] == "union_tag_invalid":
+        context = problem["ctx"]
+        key = context["discriminator"].strip("'")
+        return f"'{where}.{key}': '{context['tag']}' is none of {context['expected_tags']}{more}"
+    if problem["type"] == "value_error" and not isinstance(problem["input"], str | int | float):
+        return (f"'{where}': " if where else "") + problem["msg"].removeprefix("Value error, ") + more
+    if problem["type"] in ("model_attributes_type", "model_type"):
+        return f"'{where}': expected a mapping of settings, found {problem['input']!r}{more}"
     message = problem["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     found: Any = problem.get("input")
@@ -58,26 +75,31 @@ def _first_problem(error: ValidationError, section: type[BaseModel]) -> str:
     return f"'{where}': {message}, found {shown}{more}"
 
 
-def _walk(section: type[BaseModel], location: list[Any]) -> tuple[list[str], list[Any]]:
-    """Follow ``location`` through the section classes: the keys known at its end, and the path without union tags."""
-    models: list[type[BaseModel]] = [section]
-    keys: list[Any] = []
+def _keys(location: Sequence[int | str], values: object) -> list[str]:
+    """The steps of ``location`` that are keys of ``values``: pydantic writes the names of union members in between."""
+    keys = []
     for step in location:
-        fields = [model.model_fields[step] for model in models if step in model.model_fields]
+        inside = step in values if isinstance(values, Mapping) else isinstance(values, list) and isinstance(step, int)
+        if inside:
+            values = values[step]  # type: ignore[index]
+            keys.append(str(step))
+    return keys
+
+
+def _known(section: type[BaseModel], location: Sequence[int | str]) -> list[str]:
+    """The keys that are known where the last step of ``location`` is not."""
+    models: list[type[BaseModel]] = [section]
+    for step in location[:-1]:
+        fields = [model.model_fields[str(step)] for model in models if step in model.model_fields]
         if fields:
-            keys.append(step)
-            if step != location[-1] or len(keys) < len(location):
-                models = [model for field in fields for model in _sections_in(field.annotation)] or models
-            continue
-        tagged = [model for model in models if step in _tags(model)]
-        if tagged:
-            models = tagged
-            continue
-        keys.append(step)
-    return [name for model in models for name in model.model_fields], keys
+            models = [model for field in fields for model in _sections_in(field.annotation)] or models
+        else:
+            # The tag of a union, or an index.
+            models = [model for model in models if str(step) in _tags(model)] or models
+    return [name for model in models for name in model.model_fields]
 
 
-def _tags(model: type[BaseModel]) -> set[object]:
+def _tags(model: type[BaseModel]) -> set[str]:
     """The values of the literal fields of ``model``: what a discriminated union calls it, with its class name."""
     defaults = {field.default for field in model.model_fields.values() if isinstance(field.default, str)}
     return defaults | {model.__name__}

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from facegen.batch import PERSPECTIVE
 from facegen.imaging.camera import NEAR, extrinsic_matrices, head_rotation, to_camera
 from facegen.imaging.channels import CHANNELS, rebuild
-from facegen.imaging.landmarks import project_landmarks
 from facegen.imaging.normals import vertex_normals
 from facegen.morphable.model import Eyeball, MorphableModel
 from facegen.morphable.topology import Topology
 from facegen.stages.render.numba_backend import NumbaRenderer
 from facegen.stages.render.opengl import Platform, choose_platform
 from facegen.stages.render.renderer import View
+from facegen.stages.render.stage import landmarks_of
 
 Float = NDArray[np.float32]
 
@@ -217,14 +217,8 @@ def _measure(model: MorphableModel, views: Sequence[View], size: int, repeats: i
 
     def all_channels(view: View) -> None:
         frame = ours.render(view)
-        rebuild(
-            CHANNELS, topology, view.vertices, frame.triangle_id, frame.barycentric,
-            view.intrinsics, view.extrinsics, view.projection,
-        )  # fmt: skip
-        project_landmarks(
-            topology.landmarks, to_camera(view.vertices, view.extrinsics), topology.triangles,
-            frame.triangle_id, frame.barycentric, view.intrinsics, view.projection,
-        )  # fmt: skip
+        rebuild(CHANNELS, topology, frame.mesh, frame.triangle_id, frame.barycentric)
+        landmarks_of(model, view, frame)
 
     contestants: dict[str, Callable[[View], object]] = {
         "ours": all_channels,
@@ -362,3 +356,17 @@ def _cpu_name() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return system.processor() or system.machine()
+
+
+def text(result: dict[str, Any]) -> str:
+    """The result for people."""
+    settings = result["settings"]
+    size, platform_name = settings["size"], settings["platform"]
+    lines = [f"pyrender on {platform_name}, {size}×{size} pixels, CPU ms per frame (median)"]
+    lines += [
+        f"{mesh['vertices']:>7,} vertices: ours, all channels {mesh['ours_ms']['median']:.2f}; "
+        f"pyrender one pass {mesh['pyrender_one_pass_ms']['median']:.1f} ({mesh['speedup_over_one_pass']:.1f}×), "
+        f"same channels {mesh['pyrender_same_channels_ms']['median']:.1f} ({mesh['speedup_over_same_channels']:.1f}×)"
+        for mesh in result["meshes"]
+    ]
+    return "\n".join(lines)

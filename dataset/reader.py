@@ -166,13 +166,14 @@ class FaceDataset(torch.utils.data.Dataset[Any]):
     def _rebuild(self, face: int, names: list[str], read: dict[str, Array]) -> dict[str, Array]:
         # Imported late: it compiles kernels, which workers that only read need not pay for.
         from facegen.imaging.channels import rebuild
+        from facegen.imaging.mesh import CameraMesh
 
         stored = self._layout.arrays
         source: dict[str, Any] = {
             name: read[name] if name in read else self._read_stored(face, stored[name]) for name in REBUILT_FROM
         }
-        source["projection"] = int(source["projection"])
-        return rebuild(names, self.topology, **source)
+        mesh = CameraMesh.from_model(source["vertices"], self.topology.triangles, source["extrinsics"])
+        return rebuild(names, self.topology, mesh, source["triangle_id"], source["barycentric"])
 
     def _known(self, channels: Iterable[str]) -> tuple[str, ...]:
         names = tuple(dict.fromkeys(channels))

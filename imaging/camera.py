@@ -30,7 +30,8 @@ def head_rotation(yaw: Float64, pitch: Float64, roll: Float64) -> Float64:
     about_y = _matrix([[cy, zero, sy], [zero, one, zero], [-sy, zero, cy]])
     about_x = _matrix([[one, zero, zero], [zero, cp, -sp], [zero, sp, cp]])
     about_z = _matrix([[cr, -sr, zero], [sr, cr, zero], [zero, zero, one]])
-    return np.einsum("bij,bjk,bkl->bil", about_y, about_x, about_z)
+    rotation: Float64 = np.einsum("bij,bjk,bkl->bil", about_y, about_x, about_z)
+    return rotation
 
 
 def _matrix(rows: list[list[Float64]]) -> Float64:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from facegen.imaging.camera import to_camera
-from facegen.imaging.normals import vertex_normals
+from facegen.imaging.mesh import CameraMesh
 from facegen.imaging.visibility import UNIT
 from facegen.morphable.topology import Topology
 
@@ -44,24 +45,18 @@ CHANNELS: dict[str, Channel] = {
 def rebuild(
     names: Iterable[str],
     topology: Topology,
-    vertices: NDArray[np.float32],
+    mesh: CameraMesh,
     triangle_id: NDArray[np.int32],
     barycentric: NDArray[np.uint16],
-    intrinsics: NDArray[np.float64],
-    extrinsics: NDArray[np.float64],
-    projection: int,
 ) -> dict[str, Image]:
     """The named channels of one face, as :data:`CHANNELS` describes them.
 
     Args:
         names: of :data:`CHANNELS`.
         topology: of the face's model.
-        vertices: (V, 3) model frame, mm.
+        mesh: the face in the camera frame.
         triangle_id: (H, W).
         barycentric: (H, W, 2) weights of corners 1 and 2 times 65535.
-        intrinsics: (3, 3); unused by the channels of today, all of which follow from the weights.
-        extrinsics: (4, 4) model frame to camera frame.
-        projection: PERSPECTIVE or SCALED_ORTHOGRAPHIC.
 
     Raises:
         KeyError: for a name that is no channel.
@@ -70,79 +65,94 @@ def rebuild(
     unknown = [name for name in wanted if name not in CHANNELS]
     if unknown:
         raise KeyError(unknown[0])
-    result: dict[str, Image] = {}
-    triangles = topology.triangles
-    camera = to_camera(vertices, extrinsics) if {"depth", "normal"} & set(wanted) else vertices
+    height, width = triangle_id.shape
+    result: dict[str, Any] = {}
     for name in wanted:
-        if name == "mask":
-            result[name] = triangle_id >= 0
-        elif name == "segmentation":
-            result[name] = _per_triangle(triangle_id, topology.triangle_region)
-        elif name == "depth":
-            depth = interpolate(triangle_id, barycentric, triangles, np.ascontiguousarray(camera[:, 2:3]))
-            result[name] = depth[:, :, 0]
-        elif name == "normal":
-            normals = vertex_normals(camera, triangles)
-            result[name] = interpolate(triangle_id, barycentric, triangles, normals)
-            _normalise(result[name])
-        elif name == "uv":
-            result[name] = interpolate(triangle_id, barycentric, topology.uv_triangles, topology.uv)
-        else:
-            result[name] = interpolate(triangle_id, barycentric, triangles, topology.reference_colours)
+        result[name] = np.empty((height, width, *CHANNELS[name].shape), CHANNELS[name].dtype)
+    normals = mesh.normals if "normal" in result else _UNUSED_NORMALS
+    # Channels that are not wanted get no pixels to be written to.
+    _gather(
+        triangle_id, barycentric, topology.triangles, topology.triangle_region, topology.uv_triangles, topology.uv,
+        topology.reference_colours, mesh.vertices, normals,
+        result.get("mask", _NO_MASK), result.get("segmentation", _NO_REGION), result.get("depth", _NO_SCALAR),
+        result.get("normal", _NO_VECTOR), result.get("uv", _NO_VECTOR), result.get("pncc", _NO_VECTOR),
+    )  # fmt: skip
     return result
 
 
-@numba.njit(cache=True, nogil=True, boundscheck=False)
-def interpolate(
+_UNUSED_NORMALS = np.zeros((0, 3), np.float32)
+_NO_MASK = np.zeros((0, 0), np.bool_)
+_NO_REGION = np.zeros((0, 0), np.uint8)
+_NO_SCALAR = np.zeros((0, 0), np.float32)
+_NO_VECTOR = np.zeros((0, 0, 0), np.float32)
+
+_compile = numba.njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+_inline = numba.njit(cache=True, nogil=True, boundscheck=False, error_model="numpy", forceinline=True)
+
+
+@_inline
+def _at(array: NDArray[np.float32], n: int, i: int, j: int, k: int, w1: np.float32, w2: np.float32) -> np.float32:
+    """Column n of rows i, j, k of a per-vertex attribute, interpolated."""
+    first = array[i, n]
+    value: np.float32 = first + w1 * (array[j, n] - first) + w2 * (array[k, n] - first)
+    return value
+
+
+@_compile
+def _gather(
     triangle_id: NDArray[np.int32],
     barycentric: NDArray[np.uint16],
-    corners: NDArray[np.int32],
-    attribute: NDArray[np.float32],
-) -> NDArray[np.float32]:
-    """(H, W, C) values of a per-vertex attribute (V, C) at the pixel centres; 0 on the background.
-
-    Args:
-        triangle_id: (H, W), -1 for the background.
-        barycentric: (H, W, 2) weights of corners 1 and 2 times 65535.
-        corners: (T, 3) rows of ``attribute``.
-    """
-    height, width = triangle_id.shape
-    channels = attribute.shape[1]
-    result = np.zeros((height, width, channels), np.float32)
-    scale = np.float32(1.0 / UNIT)
-    for r in range(height):
-        for c in range(width):
+    triangles: NDArray[np.int32],
+    triangle_region: NDArray[np.uint8],
+    uv_triangles: NDArray[np.int32],
+    uv: NDArray[np.float32],
+    reference: NDArray[np.float32],
+    camera: NDArray[np.float32],
+    normals: NDArray[np.float32],
+    out_mask: NDArray[np.bool_],
+    out_region: NDArray[np.uint8],
+    out_depth: NDArray[np.float32],
+    out_normal: NDArray[np.float32],
+    out_uv: NDArray[np.float32],
+    out_pncc: NDArray[np.float32],
+) -> None:
+    """All wanted channels in one pass over the pixels; an output without rows is not wanted."""
+    scale, zero, one = np.float32(1.0 / UNIT), np.float32(0.0), np.float32(1.0)
+    want_mask, want_region, want_depth = len(out_mask) > 0, len(out_region) > 0, len(out_depth) > 0
+    want_normal, want_uv, want_pncc = len(out_normal) > 0, len(out_uv) > 0, len(out_pncc) > 0
+    for r in range(triangle_id.shape[0]):
+        for c in range(triangle_id.shape[1]):
             t = triangle_id[r, c]
-            if t >= 0:
-                w1 = np.float32(barycentric[r, c, 0]) * scale
-                w2 = np.float32(barycentric[r, c, 1]) * scale
-                i, j, k = corners[t, 0], corners[t, 1], corners[t, 2]
-                for n in range(channels):
-                    v = attribute[i, n]
-                    result[r, c, n] = v + w1 * (attribute[j, n] - v) + w2 * (attribute[k, n] - v)
-    return result
-
-
-@numba.njit(cache=True, nogil=True, boundscheck=False)
-def _per_triangle(triangle_id: NDArray[np.int32], values: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    height, width = triangle_id.shape
-    result = np.zeros((height, width), np.uint8)
-    for r in range(height):
-        for c in range(width):
-            t = triangle_id[r, c]
-            if t >= 0:
-                result[r, c] = values[t]
-    return result
-
-
-@numba.njit(cache=True, nogil=True, boundscheck=False)
-def _normalise(vectors: NDArray[np.float32]) -> None:
-    for r in range(vectors.shape[0]):
-        for c in range(vectors.shape[1]):
-            x, y, z = vectors[r, c, 0], vectors[r, c, 1], vectors[r, c, 2]
-            squared = x * x + y * y + z * z
-            if squared > np.float32(0.0):
-                scale = np.float32(1.0) / np.float32(np.sqrt(squared))
-                vectors[r, c, 0] = x * scale
-                vectors[r, c, 1] = y * scale
-                vectors[r, c, 2] = z * scale
+            if want_mask:
+                out_mask[r, c] = t >= 0
+            if t < 0:
+                if want_region:
+                    out_region[r, c] = 0
+                if want_depth:
+                    out_depth[r, c] = zero
+                if want_normal:
+                    out_normal[r, c, 0] = out_normal[r, c, 1] = out_normal[r, c, 2] = zero
+                if want_uv:
+                    out_uv[r, c, 0] = out_uv[r, c, 1] = zero
+                if want_pncc:
+                    out_pncc[r, c, 0] = out_pncc[r, c, 1] = out_pncc[r, c, 2] = zero
+                continue
+            w1, w2 = np.float32(barycentric[r, c, 0]) * scale, np.float32(barycentric[r, c, 1]) * scale
+            i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+            if want_region:
+                out_region[r, c] = triangle_region[t]
+            if want_depth:
+                out_depth[r, c] = _at(camera, 2, i, j, k, w1, w2)
+            if want_normal:
+                x, y = _at(normals, 0, i, j, k, w1, w2), _at(normals, 1, i, j, k, w1, w2)
+                z = _at(normals, 2, i, j, k, w1, w2)
+                squared = x * x + y * y + z * z
+                length = one / np.float32(math.sqrt(squared)) if squared > zero else zero
+                out_normal[r, c, 0], out_normal[r, c, 1], out_normal[r, c, 2] = x * length, y * length, z * length
+            if want_uv:
+                a, b, d = uv_triangles[t, 0], uv_triangles[t, 1], uv_triangles[t, 2]
+                out_uv[r, c, 0], out_uv[r, c, 1] = _at(uv, 0, a, b, d, w1, w2), _at(uv, 1, a, b, d, w1, w2)
+            if want_pncc:
+                out_pncc[r, c, 0] = _at(reference, 0, i, j, k, w1, w2)
+                out_pncc[r, c, 1] = _at(reference, 1, i, j, k, w1, w2)
+                out_pncc[r, c, 2] = _at(reference, 2, i, j, k, w1, w2)

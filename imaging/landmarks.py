@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from facegen.batch import PERSPECTIVE
 from facegen.imaging.camera import NEAR, project
+from facegen.imaging.mesh import CameraMesh
 from facegen.imaging.visibility import UNIT
 
 
@@ -26,8 +28,7 @@ class Landmarks:
 
 def project_landmarks(
     landmarks: NDArray[np.int32],
-    camera_vertices: NDArray[np.float32],
-    triangles: NDArray[np.int32],
+    mesh: CameraMesh,
     triangle_id: NDArray[np.int32],
     barycentric: NDArray[np.uint16],
     intrinsics: NDArray[np.float64],
@@ -41,30 +42,46 @@ def project_landmarks(
 
     Args:
         landmarks: (L,) vertex indices.
-        camera_vertices: (V, 3) camera frame, mm.
-        triangles: (T, 3).
+        mesh: the face in the camera frame.
         triangle_id: (H, W).
         barycentric: (H, W, 2).
         intrinsics: (3, 3).
         projection: PERSPECTIVE or SCALED_ORTHOGRAPHIC.
     """
-    height, width = triangle_id.shape
-    points = camera_vertices[landmarks]
+    points = mesh.vertices[landmarks]
     pixels = project(points, intrinsics, projection)
-    z = points[:, 2].astype(np.float64)
-    in_front = (z >= NEAR) & np.isfinite(pixels).all(axis=1)
-    inside = in_front & (pixels >= 0).all(axis=1) & (pixels < (width, height)).all(axis=1)
-    column, row = np.where(inside[:, None], pixels, 0.0).astype(np.int64).T
-    offsets = np.array([(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)])
-    rows = row[:, None] + offsets[:, 0]
-    columns = column[:, None] + offsets[:, 1]
-    in_image = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    rows, columns = rows.clip(0, height - 1), columns.clip(0, width - 1)
-    seen = triangle_id[rows, columns]
-    corner_depth = camera_vertices[triangles[seen], 2].astype(np.float64)
-    w1, w2 = np.moveaxis(barycentric[rows, columns].astype(np.float64) / UNIT, -1, 0)
-    depth = corner_depth[..., 0] * (1 - w1 - w2) + corner_depth[..., 1] * w1 + corner_depth[..., 2] * w2
-    millimetres_per_pixel = (z if projection == PERSPECTIVE else 1.0) / intrinsics[0, 0]
-    tolerance = np.broadcast_to(1.0 + 2.0 * millimetres_per_pixel, z.shape)
-    near_surface = in_image & (seen >= 0) & (np.abs(depth - z[:, None]) <= tolerance[:, None])
-    return Landmarks(pixels.astype(np.float32), points.copy(), inside & near_surface.any(axis=1))
+    visible = _seen(points, pixels, mesh.vertices, mesh.triangles, triangle_id, barycentric, intrinsics, projection)
+    return Landmarks(pixels.astype(np.float32), points, visible)
+
+
+@numba.njit(cache=True, nogil=True)
+def _seen(
+    points: NDArray[np.float32],
+    pixels: NDArray[np.float64],
+    camera_vertices: NDArray[np.float32],
+    triangles: NDArray[np.int32],
+    triangle_id: NDArray[np.int32],
+    barycentric: NDArray[np.uint16],
+    intrinsics: NDArray[np.float64],
+    projection: int,
+) -> NDArray[np.bool_]:
+    height, width = triangle_id.shape
+    visible = np.zeros(len(points), np.bool_)
+    for i in range(len(points)):
+        x, y, z = pixels[i, 0], pixels[i, 1], np.float64(points[i, 2])
+        # Written so that a coordinate that is not a number is outside.
+        if not (z >= NEAR and 0 <= x < width and 0 <= y < height):
+            continue
+        tolerance = 1.0 + 2.0 * (z if projection == PERSPECTIVE else 1.0) / intrinsics[0, 0]
+        row, column = int(y), int(x)
+        for r in range(max(row - 1, 0), min(row + 2, height)):
+            for c in range(max(column - 1, 0), min(column + 2, width)):
+                t = triangle_id[r, c]
+                if t >= 0:
+                    w1, w2 = barycentric[r, c, 0] / UNIT, barycentric[r, c, 1] / UNIT
+                    z0 = np.float64(camera_vertices[triangles[t, 0], 2])
+                    z1 = np.float64(camera_vertices[triangles[t, 1], 2])
+                    z2 = np.float64(camera_vertices[triangles[t, 2], 2])
+                    if abs(z0 + w1 * (z1 - z0) + w2 * (z2 - z0) - z) <= tolerance:
+                        visible[i] = True
+    return visible

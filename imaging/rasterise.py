@@ -23,7 +23,8 @@ SUBPIXELS = 256
 # Beyond this many pixels a snapped coordinate is clamped; edge functions then stay below 2^62.
 _FARTHEST = float(1 << 21)
 
-_compile = numba.njit(cache=True, nogil=True, boundscheck=False)
+_compile = numba.njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+_inline = numba.njit(cache=True, nogil=True, boundscheck=False, error_model="numpy", forceinline=True)
 
 
 def rasterise(
@@ -50,73 +51,227 @@ def rasterise(
     Returns:
         triangle (int32, -1 for none) and depth key (float32, larger is nearer, 0 for none).
     """
+    rasteriser = Rasteriser(triangles, len(camera_vertices), height, width)
+    rasteriser.load(camera_vertices, intrinsics, projection)
     rows, columns = (2 * height + 1, 2 * width + 1) if supersampled else (height, width)
     triangle = np.empty((rows, columns), np.int32)
     key = np.empty((rows, columns), np.float32)
-    scratch = RasterScratch(len(camera_vertices))
-    fill_visibility(
-        camera_vertices, triangles, intrinsics, projection, supersampled, scratch.screen, scratch.key, triangle, key
-    )
+    rasteriser.fill(triangle, key, supersampled=supersampled)
     return triangle, key
 
 
-class RasterScratch:
-    """Arrays that a rasteriser reuses from frame to frame: snapped positions and depth keys of V vertices."""
+class Rasteriser:
+    """Rasterises frame after frame of one topology at one image size; owns the arrays that this takes."""
 
-    def __init__(self, vertex_count: int) -> None:
-        self.screen = np.empty((vertex_count, 2), np.int64)
-        self.key = np.empty(vertex_count, np.float32)
+    def __init__(self, triangles: NDArray[np.int32], vertex_count: int, height: int, width: int) -> None:
+        self._triangles = triangles
+        self._height, self._width = height, width
+        # Pixel positions in 1/256 pixel and depth keys of the vertices.
+        self._screen = np.empty((vertex_count, 2), np.int32)
+        self._key = np.empty(vertex_count, np.float32)
+        # Triangles that may be seen, and the pixel r · width + c from which the bounding box of each extends over at
+        # most 3 × 3 pixels (-1 for a larger one).
+        self._front = np.empty(len(triangles) + 1, np.int32)
+        self._place = np.empty(len(triangles) + 1, np.int32)
+        self._marked = np.empty((height, width), np.uint8)
+
+    def load(self, camera_vertices: NDArray[np.float32], intrinsics: NDArray[np.float64], projection: int) -> None:
+        """Take a frame's vertices (V, 3), camera frame, and its camera; select what may be seen."""
+        self._camera_vertices, self._intrinsics, self._projection = camera_vertices, intrinsics, projection
+        self._count, self._near, self._farthest = _select_front(
+            camera_vertices, self._triangles, intrinsics, projection, self._height, self._width,
+            self._screen, self._key, self._front, self._place,
+        )  # fmt: skip
+
+    def fill(self, triangle: NDArray[np.int32], key: NDArray[np.float32], *, supersampled: bool) -> None:
+        """Write triangle and depth key at every sample (see :func:`rasterise`)."""
+        _fill_visibility(
+            self._camera_vertices, self._triangles, self._intrinsics, self._projection, supersampled,
+            self._screen, self._key, self._front, self._count, self._near, self._farthest, triangle, key,
+        )  # fmt: skip
+
+    def fill_near_edges(self, edge: NDArray[np.uint8], triangle: NDArray[np.int32], key: NDArray[np.float32]) -> None:
+        """As a supersampled :meth:`fill`, but right only for the nine samples of each marked pixel.
+
+        Args:
+            edge: (H, W) 1 for the marked pixels, 0 for the others.
+            triangle: (2H + 1, 2W + 1), and ``key`` likewise.
+        """
+        _fill_near_edges(
+            self._camera_vertices, self._triangles, self._intrinsics, self._projection,
+            self._screen, self._key, self._front, self._count, self._near, self._farthest,
+            self._place, edge, self._marked, triangle, key,
+        )  # fmt: skip
 
 
 @_compile
-def fill_visibility(
+def _select_front(
+    camera_vertices: NDArray[np.float32],
+    triangles: NDArray[np.int32],
+    intrinsics: NDArray[np.float64],
+    projection: int,
+    height: int,
+    width: int,
+    screen: NDArray[np.int32],
+    key: NDArray[np.float32],
+    front: NDArray[np.int32],
+    place: NDArray[np.int32],
+) -> tuple[int, int, float]:
+    """Snap the vertices into ``screen`` and ``key`` and list in ``front`` the triangles that can be seen.
+
+    Those are the front faces whose bounding box holds a sample of the half-pixel grid, ascending; ``place`` tells where
+    they are (see :class:`Rasteriser`).
+
+    Returns:
+        The number of them; the number of triangles that reach behind the near plane, which follow from the list's end
+        backwards; the largest depth in mm.
+    """
+    farthest = 0.0
+    for i in range(camera_vertices.shape[0]):
+        farthest = max(farthest, np.float64(camera_vertices[i, 2]))
+    any_near = _snap(camera_vertices, intrinsics, projection, farthest, screen, key)
+    count, near = 0, 0
+    x_limit, y_limit = width << 8, height << 8
+    for t in range(triangles.shape[0]):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        if any_near and (camera_vertices[a, 2] < NEAR or camera_vertices[b, 2] < NEAR or camera_vertices[c, 2] < NEAR):
+            near += 1
+            front[front.shape[0] - near] = t
+            continue
+        x0, y0 = screen[a, 0], screen[a, 1]
+        x1, y1 = screen[b, 0], screen[b, 1]
+        x2, y2 = screen[c, 0], screen[c, 1]
+        # The image's y axis points down, so a counter-clockwise triangle has a negative area.
+        if np.int64(x2 - x0) * np.int64(y1 - y0) <= np.int64(x1 - x0) * np.int64(y2 - y0):
+            continue
+        left, right = min(x0, min(x1, x2)), max(x0, max(x1, x2))
+        top, bottom = min(y0, min(y1, y2)), max(y0, max(y1, y2))
+        if ((left + 127) >> 7) > (right >> 7) or ((top + 127) >> 7) > (bottom >> 7):
+            continue
+        if right < 0 or bottom < 0 or left > x_limit or top > y_limit:
+            continue
+        front[count] = t
+        # A sample on the border between two pixels belongs to both.
+        r0, c0 = max((top - 1) >> 8, 0), max((left - 1) >> 8, 0)
+        small = ((bottom >> 8) - r0 < 3) & ((right >> 8) - c0 < 3) & (r0 < height) & (c0 < width)
+        place[count] = r0 * width + c0 if small else -1
+        count += 1
+    return count, near, farthest
+
+
+@_compile
+def _fill_visibility(
     camera_vertices: NDArray[np.float32],
     triangles: NDArray[np.int32],
     intrinsics: NDArray[np.float64],
     projection: int,
     supersampled: bool,
-    screen: NDArray[np.int64],
+    screen: NDArray[np.int32],
     key: NDArray[np.float32],
+    front: NDArray[np.int32],
+    count: int,
+    near: int,
+    farthest: float,
     out_triangle: NDArray[np.int32],
     out_key: NDArray[np.float32],
 ) -> None:
-    """The kernel behind :func:`rasterise`; ``screen`` and ``key`` are scratch of V rows."""
+    """Triangle and depth key at every sample, from the lists of :func:`_select_front`."""
     out_triangle[:] = -1
     out_key[:] = np.float32(0.0)
     # Samples sit at first + i * 2^shift in 1/256 pixel.
-    if supersampled:
-        first, shift = 0, 7
-    else:
-        first, shift = 128, 8
-    farthest = np.float32(0.0)
-    for i in range(camera_vertices.shape[0]):
-        farthest = max(farthest, camera_vertices[i, 2])
-    any_near = _snap(camera_vertices, intrinsics, projection, farthest, screen, key)
-    rows, columns = out_triangle.shape
-    x_limit = first + ((columns - 1) << shift)
-    y_limit = first + ((rows - 1) << shift)
-    for t in range(triangles.shape[0]):
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        if any_near and (camera_vertices[a, 2] < NEAR or camera_vertices[b, 2] < NEAR or camera_vertices[c, 2] < NEAR):
-            _fill_clipped(
-                camera_vertices, a, b, c, t, intrinsics, projection, farthest, first, shift, out_triangle, out_key
-            )
+    first, shift = (0, 7) if supersampled else (128, 8)
+    for n in range(count):
+        _fill_listed(triangles, front[n], screen, key, first, shift, out_triangle, out_key)
+    for n in range(near):
+        t = front[front.shape[0] - 1 - n]
+        _fill_clipped(
+            camera_vertices, triangles, t, intrinsics, projection, farthest, first, shift, out_triangle, out_key
+        )
+
+
+@_compile
+def _fill_near_edges(
+    camera_vertices: NDArray[np.float32],
+    triangles: NDArray[np.int32],
+    intrinsics: NDArray[np.float64],
+    projection: int,
+    screen: NDArray[np.int32],
+    key: NDArray[np.float32],
+    front: NDArray[np.int32],
+    count: int,
+    near: int,
+    farthest: float,
+    place: NDArray[np.int32],
+    edge: NDArray[np.uint8],
+    scratch: NDArray[np.uint8],
+    out_triangle: NDArray[np.int32],
+    out_key: NDArray[np.float32],
+) -> None:
+    """The kernel behind :meth:`Rasteriser.fill_near_edges`; ``scratch`` (H, W) is overwritten."""
+    out_triangle[:] = -1
+    out_key[:] = np.float32(0.0)
+    _any_in_three(edge, scratch)
+    marked = scratch.ravel()
+    for n in range(count):
+        at = place[n]
+        if at >= 0 and not marked[at]:
             continue
-        x0, y0 = screen[a, 0], screen[a, 1]
-        x1, y1 = screen[b, 0], screen[b, 1]
-        x2, y2 = screen[c, 0], screen[c, 1]
-        # The image's y axis points down, so a counter-clockwise triangle has a negative area: b and c change places.
-        area = (x2 - x0) * (y1 - y0) - (x1 - x0) * (y2 - y0)
-        if area <= 0:
-            continue
-        left, right = min(x0, min(x1, x2)), max(x0, max(x1, x2))
-        top, bottom = min(y0, min(y1, y2)), max(y0, max(y1, y2))
-        if right < first or left > x_limit or bottom < first or top > y_limit:
-            continue
-        _fill(
-            x0, y0, key[a], x2, y2, key[c], x1, y1, key[b], area, left, right, top, bottom,
-            t, first, shift, out_triangle, out_key,
-        )  # fmt: skip
+        if at >= 0 or _touches(scratch, triangles, front[n], screen):
+            _fill_listed(triangles, front[n], screen, key, 0, 7, out_triangle, out_key)
+    for n in range(near):
+        t = front[front.shape[0] - 1 - n]
+        _fill_clipped(camera_vertices, triangles, t, intrinsics, projection, farthest, 0, 7, out_triangle, out_key)
+
+
+@_inline
+def _touches(any_in_three: NDArray[np.uint8], triangles: NDArray[np.int32], t: int, screen: NDArray[np.int32]) -> bool:
+    """Whether the bounding box of triangle ``t``, of any size, holds a marked pixel."""
+    height, width = any_in_three.shape
+    x0, x1, x2 = screen[triangles[t, 0], 0], screen[triangles[t, 1], 0], screen[triangles[t, 2], 0]
+    y0, y1, y2 = screen[triangles[t, 0], 1], screen[triangles[t, 1], 1], screen[triangles[t, 2], 1]
+    c0, c1 = max((min(x0, min(x1, x2)) - 1) >> 8, 0), min(max(x0, max(x1, x2)) >> 8, width - 1)
+    r0, r1 = max((min(y0, min(y1, y2)) - 1) >> 8, 0), min(max(y0, max(y1, y2)) >> 8, height - 1)
+    # Squares of 3 × 3 that cover the box; the last ones look a little beyond it.
+    found = False
+    for r in range(r0, r1 + 1, 3):
+        for c in range(c0, c1 + 1, 3):
+            found |= any_in_three[r, c] != 0
+    return found
+
+
+@_compile
+def _any_in_three(values: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
+    """Whether any of the 3 × 3 values from (r, c) downwards and to the right is true."""
+    height, width = values.shape
+    for r in range(height):
+        r1, r2 = min(r + 1, height - 1), min(r + 2, height - 1)
+        for c in range(width):
+            out[r, c] = values[r, c] | values[r1, c] | values[r2, c]
+        for c in range(width - 2):
+            out[r, c] = out[r, c] | out[r, c + 1] | out[r, c + 2]
+        if width > 1:
+            out[r, width - 2] = out[r, width - 2] | out[r, width - 1]
+
+
+@_inline
+def _fill_listed(
+    triangles: NDArray[np.int32],
+    t: int,
+    screen: NDArray[np.int32],
+    key: NDArray[np.float32],
+    first: int,
+    shift: int,
+    out_triangle: NDArray[np.int32],
+    out_key: NDArray[np.float32],
+) -> None:
+    # b and c change places, so that the area is positive where y points down.
+    a, b, c = triangles[t, 0], triangles[t, 2], triangles[t, 1]
+    _fill(
+        int(screen[a, 0]), int(screen[a, 1]), key[a],
+        int(screen[b, 0]), int(screen[b, 1]), key[b],
+        int(screen[c, 0]), int(screen[c, 1]), key[c],
+        t, first, shift, out_triangle, out_key,
+    )  # fmt: skip
 
 
 @_compile
@@ -124,15 +279,16 @@ def _snap(
     camera_vertices: NDArray[np.float32],
     intrinsics: NDArray[np.float64],
     projection: int,
-    farthest: np.float32,
-    screen: NDArray[np.int64],
+    farthest: float,
+    screen: NDArray[np.int32],
     key: NDArray[np.float32],
 ) -> bool:
     """Snapped pixel positions and depth keys; whether any vertex is behind the near plane."""
     any_near = False
     for i in range(camera_vertices.shape[0]):
         z = camera_vertices[i, 2]
-        if z < NEAR:
+        # Behind the near plane lie also coordinates that are not numbers.
+        if not z >= NEAR:
             any_near = True
             continue
         x, y, k = _snap_point(
@@ -145,9 +301,9 @@ def _snap(
     return any_near
 
 
-@_compile
+@_inline
 def _snap_point(
-    x: float, y: float, z: float, intrinsics: NDArray[np.float64], projection: int, farthest: np.float32
+    x: float, y: float, z: float, intrinsics: NDArray[np.float64], projection: int, farthest: float
 ) -> tuple[int, int, np.float32]:
     # The key is linear on the screen: 1/z under perspective, -z (made positive) otherwise.
     if projection == PERSPECTIVE:
@@ -160,17 +316,19 @@ def _snap_point(
     py = intrinsics[1, 1] * y * scale + intrinsics[1, 2]
     px = min(max(px, -_FARTHEST), _FARTHEST)
     py = min(max(py, -_FARTHEST), _FARTHEST)
-    return np.int64(math.floor(px * SUBPIXELS + 0.5)), np.int64(math.floor(py * SUBPIXELS + 0.5)), k
+    return math.floor(px * SUBPIXELS + 0.5), math.floor(py * SUBPIXELS + 0.5), k
 
 
-@_compile
+@_inline
 def _fill(
     x0: int, y0: int, k0: np.float32, x1: int, y1: int, k1: np.float32, x2: int, y2: int, k2: np.float32,
-    area: int, left: int, right: int, top: int, bottom: int,
     t: int, first: int, shift: int, out_triangle: NDArray[np.int32], out_key: NDArray[np.float32],
 ) -> None:  # fmt: skip
     """Fill one triangle of positive area in screen coordinates (y down)."""
     rows, columns = out_triangle.shape
+    area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
+    left, right = min(x0, min(x1, x2)), max(x0, max(x1, x2))
+    top, bottom = min(y0, min(y1, y2)), max(y0, max(y1, y2))
     step = 1 << shift
     c0 = max((left - first + step - 1) >> shift, 0)
     c1 = min((right - first) >> shift, columns - 1)
@@ -193,8 +351,7 @@ def _fill(
         for c in range(c0, c1 + 1):
             if (e0 | e1 | e2) >= 0:
                 k = k0 + slope1 * np.float32(e1) + slope2 * np.float32(e2)
-                if k > out_key[r, c]:
-                    # Triangles come in ascending order, so "greater" leaves ties to the smaller number.
+                if k > out_key[r, c] or (k == out_key[r, c] and t < out_triangle[r, c]):
                     out_key[r, c] = k
                     out_triangle[r, c] = t
             e0 += e0_right
@@ -207,16 +364,15 @@ def _fill(
 
 @_compile
 def _fill_clipped(
-    camera_vertices: NDArray[np.float32], a: int, b: int, c: int, t: int,
-    intrinsics: NDArray[np.float64], projection: int, farthest: np.float32, first: int, shift: int,
+    camera_vertices: NDArray[np.float32], triangles: NDArray[np.int32], t: int,
+    intrinsics: NDArray[np.float64], projection: int, farthest: float, first: int, shift: int,
     out_triangle: NDArray[np.int32], out_key: NDArray[np.float32],
 ) -> None:  # fmt: skip
     """Clip a triangle at the near plane (Sutherland-Hodgman) and fill the fan of what is left."""
     polygon = np.empty((4, 3), np.float64)
     count = 0
-    corners = (a, b, c)
     for i in range(3):
-        p, q = corners[i], corners[(i + 1) % 3]
+        p, q = triangles[t, i], triangles[t, (i + 1) % 3]
         pz, qz = np.float64(camera_vertices[p, 2]), np.float64(camera_vertices[q, 2])
         if pz >= NEAR:
             for k in range(3):
@@ -236,11 +392,5 @@ def _fill_clipped(
         x1, y1, k1 = _snap_point(polygon[i, 0], polygon[i, 1], polygon[i, 2], intrinsics, projection, farthest)
         j = i + 1
         x2, y2, k2 = _snap_point(polygon[j, 0], polygon[j, 1], polygon[j, 2], intrinsics, projection, farthest)
-        area = (x2 - x0) * (y1 - y0) - (x1 - x0) * (y2 - y0)
-        if area > 0:
-            left, right = min(x0, min(x1, x2)), max(x0, max(x1, x2))
-            top, bottom = min(y0, min(y1, y2)), max(y0, max(y1, y2))
-            _fill(
-                x0, y0, k0, x2, y2, k2, x1, y1, k1, area, left, right, top, bottom,
-                t, first, shift, out_triangle, out_key,
-            )  # fmt: skip
+        if (x2 - x0) * (y1 - y0) - (x1 - x0) * (y2 - y0) > 0:
+            _fill(x0, y0, k0, x2, y2, k2, x1, y1, k1, t, first, shift, out_triangle, out_key)

@@ -27,8 +27,8 @@ def read_configuration(name_or_path: str, overrides: Iterable[str] = ()) -> dict
     Raises:
         ConfigurationError: when there is no such file or name, the YAML is wrong, or an override is not ``a.b=c``.
     """
-    path = Path(name_or_path).expanduser()
     try:
+        path = Path(name_or_path).expanduser()
         if path.is_file():
             text = path.read_text(encoding="utf-8")
         elif name_or_path in shipped_names():
@@ -37,13 +37,17 @@ def read_configuration(name_or_path: str, overrides: Iterable[str] = ()) -> dict
             nearest = difflib.get_close_matches(name_or_path, shipped_names(), n=1)
             hint = f"did you mean '{nearest[0]}'?" if nearest else f"shipped ones: {', '.join(shipped_names())}"
             raise ConfigurationError(f"{name_or_path}: no such configuration file or name; {hint}")
-        values = yaml.safe_load(text)
+        values = _parse(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise ConfigurationError(f"{name_or_path}:{where} not valid YAML: {error.problem}") from None
     except (yaml.YAMLError, UnicodeDecodeError):
         raise ConfigurationError(f"{name_or_path}: not a YAML text file") from None
+    except ConfigurationError:
+        raise
+    except (ValueError, RuntimeError) as error:
+        raise ConfigurationError(f"{name_or_path}: {error}") from None
     except OSError as error:
         raise ConfigurationError(f"{name_or_path}: cannot be read ({error.strerror})") from None
     if not isinstance(values, dict):
@@ -53,14 +57,27 @@ def read_configuration(name_or_path: str, overrides: Iterable[str] = ()) -> dict
     return values
 
 
+def _parse(text: str) -> Any:
+    """The value of a YAML text.
+
+    Raises:
+        yaml.YAMLError: for a text that is not YAML.
+        ValueError: for one that is, and yet means nothing: a date such as 2020-13-45, or a nest without end.
+    """
+    try:
+        return yaml.safe_load(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
 def _apply(values: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     steps = key.strip().split(".")
     if not separator or not all(steps):
         raise ConfigurationError(f"--set {override}: expected a.b=value")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = _parse(text)
+    except (yaml.YAMLError, ValueError):
         raise ConfigurationError(f"--set {override}: the value is not valid YAML") from None
     place = values
     for step in steps[:-1]:

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from facegen.errors import RunFolderError, StorageError
-from facegen.pipeline.records import FailedFace, ShardRecord, read_record
+from facegen.pipeline.records import ShardRecord, read_record
 from facegen.pipeline.shards import Shard, split
 from facegen.storage import PARTIAL, write_atomically
 
@@ -48,34 +48,24 @@ class RunFolder:
             raise RunFolderError(f"{self.path}: not a run folder ({what})") from None
         except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
             raise RunFolderError(f"{self.path / 'run.yaml'}: cannot be read ({type(error).__name__})") from None
-        if not isinstance(values, dict) or not {"fingerprint", "faces", "shard_size"} <= values.keys():
+        kinds = {"fingerprint": str, "faces": int, "shard_size": int}
+        if not isinstance(values, dict) or not all(type(values.get(key)) is kind for key, kind in kinds.items()):
             raise RunFolderError(f"{self.path / 'run.yaml'}: not the description of a run")
         return values
 
     def open(self, description: dict[str, Any], *, overwrite: bool) -> None:
-        """Create the folder for a run, or check that it belongs to this one.
+        """Create the folder for a run, or go on with the one that is there.
 
         Args:
             description: for run.yaml; ``fingerprint``, ``faces`` and ``shard_size`` among it.
             overwrite: delete the run that is there when it is another one.
 
         Raises:
-            RunFolderError: when the folder holds another run, something else, or more faces than asked for.
+            RunFolderError: as :meth:`check`.
             StorageError: when it cannot be written.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise RunFolderError(f"{self.path}: a file is in the way of the run folder")
-        if (self.path / "run.yaml").exists():
-            there = self.describe()
-            if there["fingerprint"] != description["fingerprint"] or there["faces"] > description["faces"]:
-                if not overwrite:
-                    raise RunFolderError(
-                        f"{self.path}: {_difference(there, description)}; use another folder, "
-                        "or --overwrite to replace that run"
-                    )
-                self._delete()
-        elif self.path.is_dir() and any(self.path.iterdir()):
-            raise RunFolderError(f"{self.path}: the folder is not empty and not a run; choose a new folder")
+        if self.check(description, overwrite=overwrite):
+            self._delete()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -84,11 +74,39 @@ class RunFolder:
         if not (self.path / "run.yaml").exists() or (self.path / "run.yaml").read_text() != text:
             write_atomically(self.path / "run.yaml", text.encode())
 
+    def check(self, description: dict[str, Any], *, overwrite: bool) -> bool:
+        """Whether a run is in the way that ``overwrite`` allows to delete; touches nothing.
+
+        Raises:
+            RunFolderError: when the folder holds another run, something else, or more faces than asked for.
+            StorageError: when it cannot be read.
+        """
+        try:
+            if self.path.exists() and not self.path.is_dir():
+                raise RunFolderError(f"{self.path}: a file is in the way of the run folder")
+            if not (self.path / "run.yaml").exists():
+                # A process killed while it wrote run.yaml leaves a temporary file.
+                if self.path.is_dir() and any(not file.name.endswith(PARTIAL) for file in self.path.iterdir()):
+                    raise RunFolderError(f"{self.path}: the folder is not empty and not a run; choose a new folder")
+                return False
+        except OSError as error:
+            raise StorageError(f"{self.path}: cannot be read ({error.strerror})") from None
+        there = self.describe()
+        if there["fingerprint"] == description["fingerprint"] and there["faces"] <= description["faces"]:
+            return False
+        if not overwrite:
+            raise RunFolderError(
+                f"{self.path}: {_difference(there, description)}; use another folder, "
+                "or --overwrite to replace that run"
+            )
+        return True
+
     def _delete(self) -> None:
         """Delete what a run wrote and nothing else; run.yaml last, so that a kill leaves a folder known as a run."""
         try:
             for name in ("records", "stages", "failed", "dataset.zarr"):
-                shutil.rmtree(self.path / name, ignore_errors=False) if (self.path / name).exists() else None
+                if (self.path / name).exists():
+                    shutil.rmtree(self.path / name)
             for name in ("README.md", "preview.png", "run.yaml"):
                 (self.path / name).unlink(missing_ok=True)
         except OSError as error:
@@ -143,21 +161,30 @@ class RunFolder:
         self._write_failure(f"shard-{shard.number:05d}.json", {"shard": shard.number, "reason": reason})
 
     def _write_failure(self, name: str, entry: dict[str, Any]) -> None:
-        write_atomically(self.path / "failed" / name, (json.dumps(entry, indent=1) + "\n").encode())
+        path = self.path / "failed" / name
+        data = (json.dumps(entry, indent=1) + "\n").encode()
+        if not (path.is_file() and path.read_bytes() == data):
+            write_atomically(path, data)
 
     def clear_failed_shard(self, number: int) -> None:
-        """Forget an earlier failure of a shard that is done now."""
-        (self.path / "failed" / f"shard-{number:05d}.json").unlink(missing_ok=True)
+        """Forget an earlier failure of a shard that is done now.
 
-    def failed_faces(self, stage: str) -> list[FailedFace]:
-        """The failed faces that the records of a stage tell of."""
-        return [failed for record in self.records(stage) for failed in record.failed]
+        Raises:
+            StorageError: when the disk refuses.
+        """
+        path = self.path / "failed" / f"shard-{number:05d}.json"
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(f"{path}: cannot be removed ({error.strerror})") from None
 
 
 def _difference(there: dict[str, Any], wanted: dict[str, Any]) -> str:
     if there["fingerprint"] == wanted["fingerprint"]:
         return f"the run there has {there['faces']} faces, more than the {wanted['faces']} asked for"
     changed = _changed_keys(there.get("configuration"), wanted.get("configuration"))
+    if there.get("model") != wanted.get("model") and not any(key.startswith("model") for key in changed):
+        changed.append("the content of the model file")
     named = f" (differs in {', '.join(changed[:4])}{' …' if len(changed) > 4 else ''})" if changed else ""
     return f"the folder holds the run of another configuration{named}"
 

@@ -115,7 +115,7 @@ def _attempt(task: Task, shard: Shard) -> ShardRecord:
 
 
 def describe(error: Exception) -> str:
-    """One line about an exception: the message of our own, which names what it is about, class and message of others."""
+    """One line about an exception: its message, and for those of others its class, which may say more."""
     lines = str(error).strip().splitlines()
     if isinstance(error, FacegenError) and lines:
         return lines[0]

@@ -82,12 +82,13 @@ def carry_out(task: ShardTask, job: Job, shards: list[Shard], workers: int, *, q
                     job.folder.write_failed_shard(shard, describe(outcome))
                     continue
                 job.folder.clear_failed_shard(shard.number)
+                job.folder.write_failed_faces(outcome)
                 summary.made += shard.faces
                 _add(summary.seconds, outcome.seconds.items())
                 progress.advance(shard.faces)
         finally:
             outcomes.close()
-    # From the records, so that the list is whole also when a run was killed between a record and its list.
+    # From the records, and listed again, for a run may have been killed between a record and its list.
     records = [record for record in job.folder.records(final) if record.failed]
     for record in records:
         job.folder.write_failed_faces(record)

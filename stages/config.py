@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from facegen.morphable.config import ModelConfig
 from facegen.morphable.model import MorphableModel
@@ -19,6 +19,9 @@ from facegen.stages.sample.config import SampleConfig
 FORMAT = 1
 """Changes when the same configuration would give other bytes: runs of another format are not continued."""
 
+MOST_SHARDS = 1_000_000
+"""A run keeps the list of its shards in memory, and each has a record and some twenty files."""
+
 
 class RunConfig(Section):
     """A run: which model, how many faces, and what each stage does."""
@@ -27,7 +30,7 @@ class RunConfig(Section):
     """For people; no part of the fingerprint."""
     seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
     """Of all randomness."""
-    faces: Annotated[int, Field(ge=1, le=10**12)] = 256
+    faces: Annotated[int, Field(ge=1, le=10**10)] = 256
     """Number of faces; a run can be continued with more."""
     shard_size: Annotated[int, Field(ge=1, le=65536)] = 64
     """Faces per shard: the unit of work, of storage and of recovery."""
@@ -40,8 +43,14 @@ class RunConfig(Section):
     pack: PackConfig = PackConfig()
     """What is stored."""
 
+    @model_validator(mode="after")
+    def _few_shards(self) -> RunConfig:
+        if self.faces > MOST_SHARDS * self.shard_size:
+            raise ValueError(f"{self.faces:,} faces need a 'shard_size' of {-(-self.faces // MOST_SHARDS):,} or more")
+        return self
 
-def fingerprint(config: RunConfig, model: MorphableModel, recordings: Mapping[str, str]) -> str:
+
+def fingerprint(config: RunConfig, model: MorphableModel, recordings: Sequence[str]) -> str:
     """Digest of all that decides a face's bytes.
 
     The model and the recordings count by their content, not by their path; name and number of faces do not count.
@@ -49,12 +58,12 @@ def fingerprint(config: RunConfig, model: MorphableModel, recordings: Mapping[st
     Args:
         config: the resolved configuration.
         model: as loaded, cut included.
-        recordings: path, as configured, → sha256 of each recording that the sample stage reads.
+        recordings: sha256 of each recording that the sample stage reads, in order.
     """
     values: dict[str, Any] = config.model_dump(mode="json", exclude={"name", "faces", "model"})
     values["model"] = model.sha256
     if recordings:
-        values["sample"]["expression"]["recordings"] = list(recordings.values())
+        values["sample"]["expression"]["recordings"] = list(recordings)
     values["format"] = FORMAT
     canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -89,7 +89,7 @@ def plan(values: dict[str, Any], *, source: str) -> Plan:
     Sampler(config.sample, model, height, width, config.seed)
     if config.render.backend != "numba":
         make_renderer(config.render, model).close()
-    recordings = {str(path): _sha256(expand(path, "sample.expression.recordings")) for path in recording_paths(config.sample)}
+    recordings = [_sha256(expand(path, "sample.expression.recordings")) for path in recording_paths(config.sample)]
     digest = fingerprint(config, model, recordings)
     return Plan(config, model, digest, dataset_spec(config, model, digest))
 

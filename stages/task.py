@@ -7,7 +7,6 @@ import io
 import json
 import platform
 import resource
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from facegen.batch import Arrays, Renders, Samples
 from facegen.errors import DatasetError
 from facegen.imaging.channels import CHANNELS, rebuild
+from facegen.imaging.mesh import CameraMesh
 from facegen.morphable.load import load_model
 from facegen.morphable.model import MorphableModel
 from facegen.pipeline.folder import RunFolder
@@ -149,16 +149,9 @@ def _stored_channels(tools: _Tools, samples: Samples, renders: Renders) -> dict[
         name: np.zeros((len(renders), height, width, *CHANNELS[name].shape), CHANNELS[name].dtype) for name in names
     }
     for row in np.flatnonzero(renders.valid) if names else ():
-        channels = rebuild(
-            names,
-            tools.model.topology,
-            renders.vertices[row],
-            renders.triangle_id[row],
-            renders.barycentric[row],
-            samples.intrinsics[row],
-            samples.extrinsics[row],
-            int(samples.projection[row]),
-        )
+        topology = tools.model.topology
+        mesh = CameraMesh.from_model(renders.vertices[row], topology.triangles, samples.extrinsics[row])
+        channels = rebuild(names, topology, mesh, renders.triangle_id[row], renders.barycentric[row])
         for name in names:
             result[name][row] = channels[name]
     return result
@@ -188,12 +181,12 @@ def _read(job: Job, stage: str, shard: Shard, kind: type[A]) -> A:
     record = read_record(job.folder.record_path(stage, shard.number))
     path = job.folder.stage_file(stage, shard.number)
     if record is None:
-        raise DatasetError(f"shard {shard.number}: stage '{stage}' has not made it; run 'facegen {stage}' first")
+        raise DatasetError(f"stage '{stage}' has not made it; run 'facegen {stage}' first")
     if record.fingerprint != job.fingerprint or (record.first_face, record.faces) != (shard.first_face, shard.faces):
-        raise DatasetError(f"shard {shard.number}: {path} is of another run; run 'facegen {stage}' again")
+        raise DatasetError(f"{path} is of another run; run 'facegen {stage}' again")
     problem = file_problem(path, record.files[0])
     if problem:
-        raise DatasetError(f"shard {shard.number}: {path} {problem}; run 'facegen {stage}' again")
+        raise DatasetError(f"{path} {problem}; run 'facegen {stage}' again")
     with np.load(path, allow_pickle=False) as file:
         return kind.from_dict({name: file[name] for name in file.files})
 
@@ -207,7 +200,8 @@ def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
 
 def _resident_mib() -> float:
     """Resident memory of this process, MiB."""
-    if sys.platform == "linux":
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        pages = int(statm.read_text().split()[1])
         return pages * resource.getpagesize() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -1,12 +1,18 @@
-"""What all tests share: where the real data are, and a small run to look at."""
+"""What all tests share: the real face model and recordings, and a small run to look at."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
+from facegen.morphable.config import ModelConfig
+from facegen.morphable.load import load_model
+from facegen.morphable.model import MorphableModel
 from facegen.pipeline.local import single_thread
+from facegen.tests.command import quickstart
+from facegen.tests.data_paths import shared_path
 
 # Workers use one thread, and the bits of a matrix product may depend on their number.
 single_thread()
@@ -16,3 +22,26 @@ single_thread()
 def _one_run_configuration_for_all() -> None:
     """Shield the tests from the caller's environment."""
     os.environ.pop("PYOPENGL_PLATFORM", None)
+
+
+@pytest.fixture(scope="session")
+def ict() -> Path:
+    """The file of the real face model, which ``FACEGEN_ICT`` names while the tests run."""
+    path = shared_path("models/ict-facekit/ict_facekit.npz")
+    os.environ["FACEGEN_ICT"] = str(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def head(ict: Path) -> MorphableModel:
+    """The model of the small runs: the real head without teeth."""
+    return load_model(ModelConfig(path=Path("$FACEGEN_ICT"), part="head", teeth=False))
+
+
+@pytest.fixture(scope="session")
+def clean_run(ict: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of 48 faces in three shards. Not to be changed."""
+    run = tmp_path_factory.mktemp("clean") / "run"
+    outcome = quickstart("run", run)
+    assert outcome.code == 0, outcome.err
+    return run

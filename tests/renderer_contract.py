@@ -275,10 +275,8 @@ class RendererContract(ABC):
         rows = (depth_of_row > NEAR) & (depth_of_row < 3000.0)
         assert 20 < rows.sum() < 30
         np.testing.assert_array_equal(frame.triangle_id >= 0, np.tile(rows[:, None], (1, 50)))
-        depth = rebuild(
-            ["depth"], model.topology, view.vertices, frame.triangle_id, frame.barycentric,
-            view.intrinsics, view.extrinsics, view.projection,
-        )["depth"].astype(np.float64)  # fmt: skip
+        channels = rebuild(["depth"], model.topology, frame.mesh, frame.triangle_id, frame.barycentric)
+        depth = channels["depth"].astype(np.float64)
         # Quantised weights resolve these huge triangles to a fraction of a millimetre.
         np.testing.assert_allclose(depth[rows], np.tile(depth_of_row[rows][:, None], (1, 50)), atol=0.3)
 
@@ -312,8 +310,7 @@ class RendererContract(ABC):
         frame = make(model, 96, 96).render(view)
         camera = to_camera(view.vertices, view.extrinsics)
         found = project_landmarks(
-            model.topology.landmarks, camera, model.topology.triangles, frame.triangle_id, frame.barycentric,
-            view.intrinsics, projection,
+            model.topology.landmarks, frame.mesh, frame.triangle_id, frame.barycentric, view.intrinsics, projection,
         )  # fmt: skip
         # The vertices of a sphere are their own normals.
         normal = (camera - camera.mean(axis=0)) / 100.0

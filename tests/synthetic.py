@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.batch import PERSPECTIVE, SCALED_ORTHOGRAPHIC, Renders, Samples
-from facegen.imaging.camera import extrinsic_matrices, head_rotation, to_camera
+from facegen.imaging.camera import extrinsic_matrices, head_rotation
 from facegen.imaging.channels import rebuild
 from facegen.imaging.landmarks import project_landmarks
+from facegen.imaging.mesh import CameraMesh
 from facegen.imaging.rasterise import rasterise
 from facegen.imaging.visibility import barycentric_coordinates
 from facegen.morphable.topology import Topology
@@ -100,12 +101,10 @@ def _face(
     phase = random.uniform(0, 6, 3)
     bumps = 1 + 0.08 * np.sin(topology.reference / 17 + phase).prod(axis=1, keepdims=True)
     vertices = (topology.reference * bumps * random.uniform(0.9, 1.1)).astype(np.float32)
-    camera = to_camera(vertices, extrinsics)
-    triangle_id, _ = rasterise(camera, topology.triangles, intrinsics, projection, size, size)
-    barycentric = barycentric_coordinates(triangle_id, topology.triangles, camera, intrinsics, projection)
-    found = project_landmarks(
-        topology.landmarks, camera, topology.triangles, triangle_id, barycentric, intrinsics, projection
-    )
+    mesh = CameraMesh.from_model(vertices, topology.triangles, extrinsics)
+    triangle_id, _ = rasterise(mesh.vertices, topology.triangles, intrinsics, projection, size, size)
+    barycentric = barycentric_coordinates(triangle_id, topology.triangles, mesh.vertices, intrinsics, projection)
+    found = project_landmarks(topology.landmarks, mesh, triangle_id, barycentric, intrinsics, projection)
     render = {
         "vertices": vertices,
         "image": _image(triangle_id, random, size),
@@ -176,16 +175,8 @@ def write_shard_and_record(run: Path, spec: DatasetSpec, shard: int, failed: tup
 
 def channels_of(spec: DatasetSpec, samples: Samples, renders: Renders, place: int) -> dict[str, NDArray[np.generic]]:
     """The demanded channels of one face of a batch."""
-    return rebuild(
-        spec.channels,
-        spec.topology,
-        renders.vertices[place],
-        renders.triangle_id[place],
-        renders.barycentric[place],
-        samples.intrinsics[place],
-        samples.extrinsics[place],
-        int(samples.projection[place]),
-    )
+    mesh = CameraMesh.from_model(renders.vertices[place], spec.topology.triangles, samples.extrinsics[place])
+    return rebuild(spec.channels, spec.topology, mesh, renders.triangle_id[place], renders.barycentric[place])
 
 
 def write_run(run: Path, spec: DatasetSpec, failed: tuple[int, ...] = ()) -> Path:

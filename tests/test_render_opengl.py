@@ -260,10 +260,7 @@ def ours(head: MorphableModel, views: dict[str, View]) -> dict[str, tuple[Frame,
     return {
         name: (
             frame,
-            rebuild(
-                ["depth"], head.topology, views[name].vertices, frame.triangle_id, frame.barycentric,
-                views[name].intrinsics, views[name].extrinsics, views[name].projection,
-            )["depth"],
+            rebuild(["depth"], head.topology, frame.mesh, frame.triangle_id, frame.barycentric)["depth"],
         )
         for name, frame in frames.items()
     }  # fmt: skip

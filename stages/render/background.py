@@ -29,7 +29,8 @@ def draw_background(config: SoftBackground | PlainBackground, seed: int, height:
         dy, dx = (int(n) for n in rng.integers(0, len(tile), 2))
         index = np.ix_((np.arange(height) + dy) % len(tile), (np.arange(width) + dx) % len(tile))
         image += np.float32(config.grain) * tile[index][..., None]
-    return (image.clip(0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+    rounded: NDArray[np.uint8] = (image.clip(0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+    return rounded
 
 
 @lru_cache(maxsize=8)

@@ -7,18 +7,25 @@ from typing import ClassVar
 import numpy as np
 
 from facegen.errors import RenderError
-from facegen.imaging.camera import to_camera
-from facegen.imaging.normals import vertex_normals
-from facegen.imaging.rasterise import RasterScratch, fill_visibility
+from facegen.imaging.mesh import CameraMesh
+from facegen.imaging.rasterise import Rasteriser
 from facegen.morphable.model import MorphableModel
+from facegen.stages.render.deferred import (
+    mark_edges,
+    pack_attributes,
+    shade_edges,
+    shade_surfaces,
+    srgb_decoding,
+    srgb_encoding,
+)
 from facegen.stages.render.occlusion import ambient_occlusion
 from facegen.stages.render.renderer import Frame, Renderer, View
-from facegen.stages.render.shading import light_polynomial, pack_attributes, shade_image, srgb_decoding, srgb_encoding
+from facegen.stages.render.shading import light_polynomial
 from facegen.stages.render.surface import surface_of
 
 
 class NumbaRenderer(Renderer):
-    """Rasterises once at four samples a pixel; labels are the samples at the pixel centres (see imaging.rasterise)."""
+    """One sample a pixel for the labels; pixels at edges get eight more for their colour (stages.render.shading)."""
 
     name: ClassVar[str] = "numba"
 
@@ -27,10 +34,13 @@ class NumbaRenderer(Renderer):
         self._surface = surface_of(model, ambient_occlusion(model))
         self._decode = srgb_decoding()
         self._encode = srgb_encoding()
-        self._scratch = RasterScratch(model.topology.vertex_count)
+        self._rasteriser = Rasteriser(model.topology.triangles, model.topology.vertex_count, height, width)
         self._attributes = np.zeros((model.topology.vertex_count, 8), np.float32)
-        self._grid_triangle = np.empty((2 * height + 1, 2 * width + 1), np.int32)
-        self._grid_key = np.empty((2 * height + 1, 2 * width + 1), np.float32)
+        self._key = np.empty((height, width), np.float32)
+        self._kind = np.empty((height, width), np.uint8)
+        self._edge = np.empty((height, width), np.uint8)
+        self._fine_triangle = np.empty((2 * height + 1, 2 * width + 1), np.int32)
+        self._fine_key = np.empty((2 * height + 1, 2 * width + 1), np.float32)
 
     def render(self, view: View) -> Frame:
         """Render one face.
@@ -46,22 +56,31 @@ class NumbaRenderer(Renderer):
         if view.background.shape != (self.height, self.width, 3):
             raise RenderError(f"background of shape {view.background.shape}, expected {(self.height, self.width, 3)}")
         triangles = self.model.topology.triangles
-        camera = to_camera(view.vertices, view.extrinsics)
-        fill_visibility(
-            camera, triangles, view.intrinsics, view.projection, True,
-            self._scratch.screen, self._scratch.key, self._grid_triangle, self._grid_key,
-        )  # fmt: skip
+        mesh = CameraMesh.from_model(view.vertices, triangles, view.extrinsics)
+        surface = self._surface
         image = np.empty((self.height, self.width, 3), np.uint8)
         triangle_id = np.empty((self.height, self.width), np.int32)
         barycentric = np.empty((self.height, self.width, 2), np.uint16)
-        surface = self._surface
-        normals = vertex_normals(camera, triangles)
-        pack_attributes(normals, surface.occlusion, view.albedo, self._attributes)
-        shade_image(
-            self._grid_triangle, self._grid_key, triangles, camera, self._attributes, surface.material,
-            surface.eye_direction, np.float32(surface.iris_radius), view.iris_colour,
-            light_polynomial(view.light_sh), view.light_direction, view.light_colour,
-            view.intrinsics, view.projection, view.background, self._decode, self._encode,
-            image, triangle_id, barycentric,
+        rasteriser = self._rasteriser
+        rasteriser.load(mesh.vertices, view.intrinsics, view.projection)
+        rasteriser.fill(triangle_id, self._key, supersampled=False)
+        mark_edges(triangle_id, self._key, surface.material, self._kind, self._edge)
+        rasteriser.fill_near_edges(self._edge, self._fine_triangle, self._fine_key)
+        pack_attributes(mesh.normals, surface.occlusion, view.albedo, self._attributes)
+        light = (
+            light_polynomial(view.light_sh),
+            view.light_direction,
+            view.light_colour,
+            view.intrinsics,
+            view.projection,
+        )
+        shade_surfaces(
+            triangle_id, self._kind, self._edge, triangles, mesh.vertices, self._attributes, *light,
+            view.background, self._encode, image, barycentric,
         )  # fmt: skip
-        return Frame(image, triangle_id, barycentric)
+        shade_edges(
+            triangle_id, self._edge, self._fine_triangle, self._fine_key, triangles, mesh.vertices, self._attributes,
+            surface.material, surface.eye_direction, np.float32(surface.iris_radius), view.iris_colour, *light,
+            view.background, self._decode, self._encode, image,
+        )  # fmt: skip
+        return Frame(image, triangle_id, barycentric, mesh)

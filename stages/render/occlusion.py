@@ -48,7 +48,8 @@ def ambient_occlusion(model: MorphableModel) -> NDArray[np.float32]:
         free = facing & (camera[:, 2] <= nearest_depth + 2.0)
         possible[facing] += cosine[facing]
         reached[free] += cosine[free]
-    return (reached / possible).clip(0, 1).astype(np.float32)
+    share: NDArray[np.float32] = (reached / possible).clip(0, 1).astype(np.float32)
+    return share
 
 
 def _sphere(count: int) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from facegen.batch import PERSPECTIVE
 from facegen.errors import RenderError
 from facegen.imaging.camera import NEAR, to_camera
+from facegen.imaging.mesh import CameraMesh
 from facegen.imaging.normals import vertex_normals
 from facegen.imaging.visibility import barycentric_coordinates
 from facegen.morphable.model import MorphableModel
@@ -90,12 +91,12 @@ class PyrenderRenderer(Renderer):
             RenderError: the view's arrays do not fit the model or the image size.
         """
         self._check(view)
-        camera_vertices = to_camera(view.vertices, view.extrinsics)
-        triangle_id, _ = self._visibility(view, camera_vertices)
+        mesh = CameraMesh.from_model(view.vertices, self.model.topology.triangles, view.extrinsics)
+        triangle_id, _ = self._visibility(view, mesh.vertices)
         barycentric = barycentric_coordinates(
-            triangle_id, self.model.topology.triangles, camera_vertices, view.intrinsics, view.projection
+            triangle_id, mesh.triangles, mesh.vertices, view.intrinsics, view.projection
         )
-        return Frame(self._image(view, camera_vertices), triangle_id, barycentric)
+        return Frame(self._image(view, mesh.vertices), triangle_id, barycentric, mesh)
 
     def depth(self, view: View) -> Float:
         """Depth (H, W) float32 at the pixel centres from OpenGL's depth buffer: mm along the optical axis, 0 for none.

@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from facegen.imaging.mesh import CameraMesh
 from facegen.morphable.model import MorphableModel
 
 Float = NDArray[np.float32]
@@ -50,6 +51,8 @@ class Frame:
     """(H, W) triangle at the pixel's centre, -1 for the background."""
     barycentric: NDArray[np.uint16]
     """(H, W, 2) weights of corners 1 and 2, times 65535 (see :class:`facegen.batch.Renders`)."""
+    mesh: CameraMesh
+    """The face in the camera frame."""
 
 
 class Renderer(ABC):

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.batch import Renders, Samples
-from facegen.imaging.camera import to_camera
 from facegen.imaging.landmarks import Landmarks, project_landmarks
 from facegen.morphable.model import MorphableModel
 from facegen.stages.render.background import draw_background
@@ -19,6 +18,9 @@ from facegen.stages.render.renderer import Frame, Renderer, View
 DECODE_BLOCK = 16
 """Faces decoded by one matrix product. Blocks are aligned to the face number and always full, so that a face's place in
 the product, and with it the last bit of its vertices, does not depend on the shard."""
+
+BRIGHTEST = 1e6
+"""Largest light that is rendered: 1 makes a white surface white, and much more overflows in float32."""
 
 
 class RenderStage:
@@ -48,7 +50,9 @@ class RenderStage:
             landmark_visible=np.zeros((count, landmark_count), np.bool_),
         )
         for rows in _aligned_blocks(samples.face):
-            vertices, albedo = decode_block(self._model, samples, rows)
+            # Overflow is no reason to warn: such a face fails, with its reason.
+            with np.errstate(over="ignore", invalid="ignore"):
+                vertices, albedo = decode_block(self._model, samples, rows)
             for place, row in enumerate(rows):
                 reason = self._render_face(samples, row, vertices[place], albedo[place], renders)
                 renders.reason[row] = reason
@@ -59,6 +63,9 @@ class RenderStage:
         self, samples: Samples, row: int, vertices: NDArray[np.float32], albedo: NDArray[np.float32], out: Renders
     ) -> str:
         """Render into ``out`` at ``row``; what went wrong, or an empty string."""
+        reason = _unusable(samples, row)
+        if reason:
+            return reason
         broken = int((~np.isfinite(vertices)).any(axis=1).sum())
         if broken:
             return f"{broken} of {len(vertices)} vertices are not finite"
@@ -95,6 +102,24 @@ class RenderStage:
         self._renderer.close()
 
 
+def _unusable(samples: Samples, row: int) -> str:
+    """Why no renderer can be given a face's camera or light; empty when it can."""
+    for name in (
+        "iris_colour",
+        "gaze",
+        "pose",
+        "intrinsics",
+        "extrinsics",
+        "light_sh",
+        "light_direction",
+        "light_colour",
+    ):
+        if not np.isfinite(getattr(samples, name)[row]).all():
+            return f"{name} is not finite"
+    brightest = max(np.abs(samples.light_sh[row]).max(), np.abs(samples.light_colour[row]).max())
+    return "" if brightest <= BRIGHTEST else f"the light is {brightest:.3g}, more than {BRIGHTEST:.0e}"
+
+
 def make_renderer(config: RenderConfig, model: MorphableModel) -> Renderer:
     """The back-end that the configuration names.
 
@@ -111,12 +136,9 @@ def make_renderer(config: RenderConfig, model: MorphableModel) -> Renderer:
 
 def landmarks_of(model: MorphableModel, view: View, frame: Frame) -> Landmarks:
     """The landmarks of a rendered view."""
-    topology = model.topology
-    camera = to_camera(view.vertices, view.extrinsics)
     return project_landmarks(
-        topology.landmarks,
-        camera,
-        topology.triangles,
+        model.topology.landmarks,
+        frame.mesh,
         frame.triangle_id,
         frame.barycentric,
         view.intrinsics,

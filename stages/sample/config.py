@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from facegen.settings import Section
+from facegen.stages.sample.iris import IrisColour
 from facegen.stages.sample.laws import Constant, Empirical, Gaussian, ScalarLaw, Uniform, VectorLaw
 
 
@@ -85,7 +86,7 @@ class GridAxis(Section):
 class SampleConfig(Section):
     """The laws of all that is drawn."""
 
-    images_per_identity: int = Field(default=1, ge=1)
+    images_per_identity: int = Field(default=1, ge=1, le=10**12)
     """Consecutive faces that share identity, albedo and iris."""
     identity: ScalarLaw = Uniform(width=1.7)
     """Identity coefficients, σ."""
@@ -95,7 +96,7 @@ class SampleConfig(Section):
     """Probability that a face takes the left side's expression weights on the right side too."""
     albedo: ScalarLaw = Gaussian()
     """Albedo coefficients, σ."""
-    iris: dict[Literal["brown", "hazel", "green", "blue", "grey"], Annotated[float, Field(ge=0)]] = Field(
+    iris: dict[IrisColour, Annotated[float, Field(ge=0)]] = Field(
         default={"brown": 0.5, "hazel": 0.15, "green": 0.1, "blue": 0.2, "grey": 0.05}
     )
     """Relative frequency of iris colours."""

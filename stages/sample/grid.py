@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from facegen.errors import ConfigurationError
 from facegen.stages.sample.config import GridAxis
 
+_MOST_CELLS = 10**12
+
 
 class Grid:
     """The Cartesian product of axes; the last axis runs fastest. Without axes it has one cell."""
@@ -20,7 +22,7 @@ class Grid:
         """Check the axes against the ``known`` parameter names.
 
         Raises:
-            ConfigurationError: for an unknown or repeated parameter.
+            ConfigurationError: for an unknown or repeated parameter, or for more cells than there can be faces.
         """
         for number, axis in enumerate(axes):
             if axis.parameter not in known:
@@ -31,6 +33,8 @@ class Grid:
                 raise ConfigurationError(f"sample.grid.{number}: '{axis.parameter}' is swept twice")
         self._axes = axes
         self.cells = math.prod(len(axis.values) for axis in axes)
+        if self.cells > _MOST_CELLS:
+            raise ConfigurationError(f"sample.grid: {self.cells:.1e} cells, at most {_MOST_CELLS:.0e} are possible")
 
     def values(self, face: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
         """Swept parameter → value (B,) of each face."""

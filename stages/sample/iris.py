@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+IrisColour = Literal["brown", "hazel", "green", "blue", "grey"]
+
 # Linear RGB reflectance, our choice by eye.
-_COLOURS = {
+_COLOURS: dict[IrisColour, tuple[float, float, float]] = {
     "brown": (0.060, 0.026, 0.011),
     "hazel": (0.120, 0.070, 0.028),
     "green": (0.105, 0.125, 0.060),
@@ -17,7 +20,7 @@ _COLOURS = {
 }
 
 
-def iris_colour(frequencies: Mapping[str, float], rng: np.random.Generator) -> NDArray[np.float64]:
+def iris_colour(frequencies: Mapping[IrisColour, float], rng: np.random.Generator) -> NDArray[np.float64]:
     """Linear RGB (3,) of an iris: a colour chosen by frequency, varied in brightness and a little in hue."""
     names = sorted(frequencies)
     weights = np.array([frequencies[name] for name in names])

@@ -15,7 +15,7 @@ Float64 = NDArray[np.float64]
 
 
 class Uniform(Section):
-    """Uniform between two bounds, each number independently; ``width: n`` stands for -n … n (the manifold paper's ±nσ)."""
+    """Uniform between two bounds, each number independently; ``width: n`` stands for -n … n."""
 
     law: Literal["uniform"] = "uniform"
     low: float | None = None
@@ -95,7 +95,8 @@ class Mixture(Section):
         choices = rng.random(count if self.per == "coefficient" else 1)
         chosen = np.broadcast_to(np.searchsorted(bounds, choices, side="right").clip(0, len(bounds) - 1), count)
         drawn = np.stack([component.law.draw(rng, count) for component in self.components])
-        return drawn[chosen, np.arange(count)]
+        numbers: Float64 = drawn[chosen, np.arange(count)]
+        return numbers
 
 
 class Empirical(Section):

@@ -36,14 +36,14 @@ def spherical_harmonics(
         gradient: first order relative to the level.
         second_order: standard deviation of the second order relative to the level.
         warmth: tint of the whole.
-        numbers: (10,) standard normal numbers: a direction (3), the second order (5), tints of bottom and top (2).
+        numbers: (9,) standard normal numbers: a direction (3), the second order (5), the tint of the gradient (1).
     """
     # Most light comes from above and from where the viewer stands (camera frame: y down, z away).
     direction = numbers[:3] * np.array([1.0, 0.6, 0.6]) + np.array([0.0, -1.2, -0.6])
     direction /= np.linalg.norm(direction) + 1e-12
     sh = np.zeros((9, 3))
     sh[0] = ambient / _Y0
-    # The gradient has a tint of its own: a blue sky over brown ground.
-    sh[1:4] = np.outer(direction, ambient * gradient / _Y1 * warm_tint(-0.4 + 0.3 * numbers[8]))
+    # Order y, z, x. The gradient has a tint of its own: a blue sky over brown ground.
+    sh[1:4] = np.outer(direction[[1, 2, 0]], ambient * gradient / _Y1 * warm_tint(-0.4 + 0.3 * numbers[8]))
     sh[4:9] = (ambient * second_order * numbers[3:8] / _Y2_NORM * 0.5)[:, None]
     return np.asarray(sh * warm_tint(warmth))

@@ -70,7 +70,14 @@ class Sampler:
         return sections
 
     def draw(self, face: NDArray[np.int64]) -> Samples:
-        """Draw the faces with the given numbers (B,)."""
+        """Draw the faces with the given numbers (B,).
+
+        Laws may reach beyond what float32 holds; the render stage fails the faces of such numbers.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._draw(face)
+
+    def _draw(self, face: NDArray[np.int64]) -> Samples:
         swept = self._grid.values(face)
         # Faces of one round of the grid share whatever the grid does not sweep.
         round_number = face // self._grid.cells
@@ -178,7 +185,7 @@ class Sampler:
         sh, directions, colours = [], [], []
         for row, n in enumerate(number):
             light = {name: float(scalars[f"light.{name}"][row]) for name in type(self._config.light).model_fields}
-            numbers = self._generator("light-shape", int(n)).standard_normal(10)
+            numbers = self._generator("light-shape", int(n)).standard_normal(9)
             sh.append(
                 spherical_harmonics(
                     light["ambient"], light["gradient"], light["second_order"], -light["warmth"] / 3, numbers

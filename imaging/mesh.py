@@ -1,0 +1,35 @@
+"""A mesh as a camera sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegen.imaging.camera import to_camera
+from facegen.imaging.normals import vertex_normals
+
+
+@dataclass(frozen=True)
+class CameraMesh:
+    """Vertices in the camera frame and, once asked for, their normals."""
+
+    vertices: NDArray[np.float32]
+    """(V, 3) camera frame, mm."""
+    triangles: NDArray[np.int32]
+    """(T, 3)."""
+
+    @classmethod
+    def from_model(
+        cls, vertices: NDArray[np.float32], triangles: NDArray[np.int32], extrinsics: NDArray[np.float64]
+    ) -> CameraMesh:
+        """Carry vertices (V, 3) from the model frame to the camera frame by (4, 4) extrinsics."""
+        return cls(to_camera(vertices, extrinsics), triangles)
+
+    @cached_property
+    def normals(self) -> NDArray[np.float32]:
+        """(V, 3) unit vertex normals, camera frame."""
+        normals: NDArray[np.float32] = vertex_normals(self.vertices, self.triangles)
+        return normals

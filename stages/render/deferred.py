@@ -1,0 +1,338 @@
+"""Deferred shading and anti-aliasing: from a visibility buffer to an sRGB image and barycentric weights.
+
+Each pixel is shaded once, at its centre, unless a neighbour shows another material or another depth. Such an edge pixel
+averages nine samples with the trapezoidal weights 1 2 1 / 2 4 2 / 1 2 1 over its square, where samples of one surface
+(same material, near depth) share their colour; eyes, which have paint finer than their triangles, shade all nine.
+Light is linear until the last step.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from facegen.batch import PERSPECTIVE
+from facegen.imaging.visibility import UNIT, point, quantise, weights_on_ray
+from facegen.stages.render.shading import F32, RGB, Light, eye_paint, inline, shade, towards_viewer
+from facegen.stages.render.surface import EYE
+
+_EDGE = np.float32(0.004)  # step of the depth key, relative to it, that separates two surfaces
+_LUT_SIZE = 4096
+_LANES = 64
+"""Pixels shaded together. Values lie lane by lane in rows of this constant length, which lets the compiler see that
+reads and writes do not overlap and use vector registers (measured: 10 times as fast)."""
+
+_compile = numba.njit(
+    cache=True, nogil=True, boundscheck=False, error_model="numpy", fastmath={"contract", "nsz", "nnan", "ninf"}
+)
+
+
+def srgb_encoding() -> NDArray[np.uint8]:
+    """sRGB byte of linear values i / 4095 (IEC 61966-2-1)."""
+    linear = np.arange(_LUT_SIZE) / (_LUT_SIZE - 1)
+    curve = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.round(curve * 255).astype(np.uint8)
+
+
+def srgb_decoding() -> F32:
+    """Linear value of each sRGB byte."""
+    byte = np.arange(256) / 255
+    return np.where(byte <= 0.04045, byte / 12.92, ((byte + 0.055) / 1.055) ** 2.4).astype(np.float32)
+
+
+@_compile
+def pack_attributes(normals: F32, occlusion: F32, albedo: F32, attributes: F32) -> None:
+    """Put what shading interpolates side by side, for the cache's sake: normal, occlusion, albedo in (V, 8)."""
+    for i in range(attributes.shape[0]):
+        attributes[i, 0], attributes[i, 1], attributes[i, 2] = normals[i, 0], normals[i, 1], normals[i, 2]
+        attributes[i, 3] = occlusion[i]
+        attributes[i, 4], attributes[i, 5], attributes[i, 6] = albedo[i, 0], albedo[i, 1], albedo[i, 2]
+
+
+@_compile
+def mark_edges(
+    triangle_id: NDArray[np.int32],
+    key: F32,
+    material: NDArray[np.uint8],
+    kind: NDArray[np.uint8],
+    edge: NDArray[np.uint8],
+) -> None:
+    """Mark the pixels of which one sample does not tell the colour: beside another material or depth, and all eyes.
+
+    Args:
+        triangle_id: (H, W), -1 for the background, and ``key`` (H, W) the depth keys.
+        material: (T,).
+        kind: (H, W) is overwritten: 0 for the background, 1 + material elsewhere.
+        edge: (H, W) the result, 1 or 0.
+    """
+    height, width = triangle_id.shape
+    for r in range(height):
+        for c in range(width):
+            t = triangle_id[r, c]
+            kind[r, c] = material[t] + 1 if t >= 0 else 0
+    for r in range(height):
+        up, down = max(r - 1, 0), min(r + 1, height - 1)
+        # The ends of the row apart, so that the loop between them has no conditions.
+        edge[r, 0] = _differs(key, kind, r, 0, up, down, 0, min(1, width - 1))
+        for c in range(1, width - 1):
+            edge[r, c] = _differs(key, kind, r, c, up, down, c - 1, c + 1)
+        edge[r, width - 1] = _differs(key, kind, r, width - 1, up, down, max(width - 2, 0), width - 1)
+
+
+@inline
+def _differs(key: F32, kind: NDArray[np.uint8], r: int, c: int, up: int, down: int, left: int, right: int) -> np.uint8:
+    k, m = key[r, c], kind[r, c]
+    other = (kind[up, c] != m) | (kind[down, c] != m) | (kind[r, left] != m) | (kind[r, right] != m)
+    # Second differences: a surface seen at a grazing angle is steep but straight, a step is neither.
+    across, along = key[r, left] + key[r, right] - k - k, key[up, c] + key[down, c] - k - k
+    step = max(max(across, -across), max(along, -along))
+    return np.uint8((m == EYE + 1) | other | (step > _EDGE * k))
+
+
+@inline
+def _interpolate(array: F32, k: int, a: int, b: int, c: int, w0: np.float32, w1: np.float32, w2: np.float32) -> RGB:
+    """Columns k, k + 1, k + 2 of rows a, b, c, weighted."""
+    return (
+        w0 * array[a, k] + w1 * array[b, k] + w2 * array[c, k],
+        w0 * array[a, k + 1] + w1 * array[b, k + 1] + w2 * array[c, k + 1],
+        w0 * array[a, k + 2] + w1 * array[b, k + 2] + w2 * array[c, k + 2],
+    )
+
+
+@inline
+def _rgb(values: F32) -> RGB:
+    return values[0], values[1], values[2]
+
+
+@inline
+def _light(p: F32, k: int) -> Light:
+    return p[k, 0], p[k, 1], p[k, 2], p[k, 3], p[k, 4], p[k, 5], p[k, 6], p[k, 7], p[k, 8], p[k, 9]
+
+
+@inline
+def _byte(value: np.float32, encode: NDArray[np.uint8]) -> np.uint8:
+    clipped = min(max(value, np.float32(0.0)), np.float32(1.0))
+    byte: np.uint8 = encode[int(clipped * np.float32(_LUT_SIZE - 1) + np.float32(0.5))]
+    return byte
+
+
+@_compile
+def shade_surfaces(
+    triangle_id: NDArray[np.int32],
+    kind: NDArray[np.uint8],
+    edge: NDArray[np.uint8],
+    triangles: NDArray[np.int32],
+    camera: F32,
+    attributes: F32,
+    polynomial: F32,
+    light_vector: F32,
+    light_rgb: F32,
+    intrinsics: NDArray[np.float64],
+    projection: int,
+    background: NDArray[np.uint8],
+    encode: NDArray[np.uint8],
+    image: NDArray[np.uint8],
+    barycentric: NDArray[np.uint16],
+) -> None:
+    """Write ``image`` for all pixels but the edges, and ``barycentric`` for all.
+
+    Args:
+        triangle_id: (H, W) at the pixel centres.
+        kind: (H, W) of :func:`mark_edges`, and so is ``edge``.
+        camera: (V, 3) vertices in the camera frame.
+        attributes: (V, 8) of :func:`pack_attributes`, normals in the camera frame.
+        polynomial: (3, 10) of :func:`~facegen.stages.render.shading.light_polynomial`.
+        light_vector: (3,) unit vector towards the directional light; ``light_rgb`` (3,) its colour.
+        background: (H, W, 3) sRGB.
+        encode: (4096,) linear to sRGB.
+    """
+    height, width = triangle_id.shape
+    perspective = projection == PERSPECTIVE
+    scale = np.float32(1.0 / UNIT)
+    cx, cy = intrinsics[0, 2], intrinsics[1, 2]
+    across, down = 1.0 / intrinsics[0, 0], 1.0 / intrinsics[1, 1]
+    pixel = np.empty((_LANES, 2), np.int32)
+    corners = np.ones(9 * _LANES, np.float32)
+    rays = np.zeros(2 * _LANES, np.float64)
+    weights = np.zeros(2 * _LANES, np.float64)
+    values = np.ones(13 * _LANES, np.float32)
+    waiting = 0
+    for r in range(height):
+        for c in range(width):
+            t = triangle_id[r, c]
+            if t < 0:
+                barycentric[r, c, 0] = 0
+                barycentric[r, c, 1] = 0
+                for k in range(3):
+                    image[r, c, k] = background[r, c, k]
+            else:
+                pixel[waiting, 0], pixel[waiting, 1] = r, c
+                rays[waiting], rays[_LANES + waiting] = (c + 0.5 - cx) * across, (r + 0.5 - cy) * down
+                for k in range(3):
+                    i = triangles[t, k]
+                    corners[3 * k * _LANES + waiting] = camera[i, 0]
+                    corners[(3 * k + 1) * _LANES + waiting] = camera[i, 1]
+                    corners[(3 * k + 2) * _LANES + waiting] = camera[i, 2]
+                waiting += 1
+            last = r == height - 1 and c == width - 1
+            if waiting == _LANES or (last and waiting > 0):
+                _weigh_lanes(corners, rays, perspective, weights)
+                for n in range(waiting):
+                    pr, pc = pixel[n, 0], pixel[n, 1]
+                    q1, q2 = quantise(weights[n], weights[_LANES + n])
+                    barycentric[pr, pc, 0] = q1
+                    barycentric[pr, pc, 1] = q2
+                    f1, f2 = np.float32(q1) * scale, np.float32(q2) * scale
+                    f0 = np.float32(1.0) - f1 - f2
+                    seen_triangle = triangle_id[pr, pc]
+                    ia, ib, ic = triangles[seen_triangle, 0], triangles[seen_triangle, 1], triangles[seen_triangle, 2]
+                    for k in range(7):
+                        values[k * _LANES + n] = (
+                            f0 * attributes[ia, k] + f1 * attributes[ib, k] + f2 * attributes[ic, k]
+                        )
+                    values[7 * _LANES + n] = kind[pr, pc] - 1
+                    values[8 * _LANES + n] = rays[n]
+                    values[9 * _LANES + n] = rays[_LANES + n]
+                _shade_lanes(values, polynomial, light_vector, light_rgb, perspective)
+                for n in range(waiting):
+                    pr, pc = pixel[n, 0], pixel[n, 1]
+                    if not edge[pr, pc]:
+                        image[pr, pc, 0] = _byte(values[10 * _LANES + n], encode)
+                        image[pr, pc, 1] = _byte(values[11 * _LANES + n], encode)
+                        image[pr, pc, 2] = _byte(values[12 * _LANES + n], encode)
+                waiting = 0
+
+
+# Not the fast arithmetic of shading: these weights are labels.
+@numba.njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+def _weigh_lanes(corners: F32, rays: NDArray[np.float64], perspective: bool, weights: NDArray[np.float64]) -> None:
+    for n in range(_LANES):
+        a = np.float64(corners[n]), np.float64(corners[_LANES + n]), np.float64(corners[2 * _LANES + n])
+        b = (
+            np.float64(corners[3 * _LANES + n]),
+            np.float64(corners[4 * _LANES + n]),
+            np.float64(corners[5 * _LANES + n]),
+        )
+        c = (
+            np.float64(corners[6 * _LANES + n]),
+            np.float64(corners[7 * _LANES + n]),
+            np.float64(corners[8 * _LANES + n]),
+        )
+        w1, w2 = weights_on_ray(a, b, c, rays[n], rays[_LANES + n], perspective)
+        weights[n] = w1
+        weights[_LANES + n] = w2
+
+
+@_compile
+def _shade_lanes(values: F32, polynomial: F32, light_vector: F32, light_rgb: F32, perspective: bool) -> None:
+    """Rows of ``values``: 0-2 normal, 3 occlusion, 4-6 albedo, 7 material, 8-9 ray; the colour goes to 10-12."""
+    sh = _light(polynomial, 0), _light(polynomial, 1), _light(polynomial, 2)
+    light, light_colour = _rgb(light_vector), _rgb(light_rgb)
+    for n in range(_LANES):
+        red, green, blue = shade(
+            (values[n], values[_LANES + n], values[2 * _LANES + n]),
+            values[3 * _LANES + n],
+            (values[4 * _LANES + n], values[5 * _LANES + n], values[6 * _LANES + n]),
+            towards_viewer(values[8 * _LANES + n], values[9 * _LANES + n], perspective),
+            values[7 * _LANES + n],
+            sh, light, light_colour,
+        )  # fmt: skip
+        values[10 * _LANES + n] = red
+        values[11 * _LANES + n] = green
+        values[12 * _LANES + n] = blue
+
+
+@_compile
+def shade_edges(
+    triangle_id: NDArray[np.int32],
+    edge: NDArray[np.uint8],
+    fine_triangle: NDArray[np.int32],
+    fine_key: F32,
+    triangles: NDArray[np.int32],
+    camera: F32,
+    attributes: F32,
+    material: NDArray[np.uint8],
+    eye_direction: F32,
+    iris_radius: np.float32,
+    iris_rgb: F32,
+    polynomial: F32,
+    light_vector: F32,
+    light_rgb: F32,
+    intrinsics: NDArray[np.float64],
+    projection: int,
+    background: NDArray[np.uint8],
+    decode: F32,
+    encode: NDArray[np.uint8],
+    image: NDArray[np.uint8],
+) -> None:
+    """Write ``image`` for the edge pixels; arguments as for :func:`shade_surfaces`, and
+
+    Args:
+        fine_triangle: (2H + 1, 2W + 1) of :func:`facegen.imaging.rasterise.fill_near_edges`, and so is ``fine_key``.
+        material: (T,).
+        eye_direction: (V, 3) see :class:`facegen.stages.render.surface.Surface`, and so is ``iris_radius``.
+        iris_rgb: (3,) linear RGB.
+        decode: (256,) sRGB to linear.
+    """
+    height, width = triangle_id.shape
+    perspective = projection == PERSPECTIVE
+    iris, light, light_colour = _rgb(iris_rgb), _rgb(light_vector), _rgb(light_rgb)
+    sh = _light(polynomial, 0), _light(polynomial, 1), _light(polynomial, 2)
+    cx, cy = intrinsics[0, 2], intrinsics[1, 2]
+    across, down = 1.0 / intrinsics[0, 0], 1.0 / intrinsics[1, 1]
+    zero, one = np.float32(0.0), np.float32(1.0)
+    # Surfaces met inside the pixel: depth key, material, colour.
+    surface_key = np.empty(9, np.float32)
+    surface_kind = np.empty(9, np.uint8)
+    surface_colour = np.empty((9, 3), np.float32)
+    for r in range(height):
+        for c in range(width):
+            if not edge[r, c]:
+                continue
+            surfaces = 0
+            red, green, blue = zero, zero, zero
+            # The centre first: it gives the colour to the samples of its surface.
+            for n in range(9):
+                place = (n + 4) % 9
+                dy, dx = place // 3 - 1, place % 3 - 1
+                weight = np.float32((2 - abs(dy)) * (2 - abs(dx))) * np.float32(0.0625)
+                t = fine_triangle[2 * r + 1 + dy, 2 * c + 1 + dx]
+                if t < 0:
+                    red += weight * decode[background[r, c, 0]]
+                    green += weight * decode[background[r, c, 1]]
+                    blue += weight * decode[background[r, c, 2]]
+                    continue
+                kind, key = material[t], fine_key[2 * r + 1 + dy, 2 * c + 1 + dx]
+                found = -1
+                if kind != EYE:
+                    for m in range(surfaces):
+                        if surface_kind[m] == kind and abs(surface_key[m] - key) <= _EDGE * key:
+                            found = m
+                            break
+                if found < 0:
+                    found = surfaces
+                    surfaces += 1
+                    ia, ib, ic = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+                    u, v = (c + 0.5 + 0.5 * dx - cx) * across, (r + 0.5 + 0.5 * dy - cy) * down
+                    w1, w2 = weights_on_ray(point(camera, ia), point(camera, ib), point(camera, ic), u, v, perspective)
+                    f1, f2 = np.float32(w1), np.float32(w2)
+                    f0 = one - f1 - f2
+                    albedo = _interpolate(attributes, 4, ia, ib, ic, f0, f1, f2)
+                    if kind == EYE:
+                        direction = _interpolate(eye_direction, 0, ia, ib, ic, f0, f1, f2)
+                        albedo = eye_paint(direction, iris_radius, iris, albedo)
+                    surface_key[found] = key
+                    surface_kind[found] = kind
+                    surface_colour[found, 0], surface_colour[found, 1], surface_colour[found, 2] = shade(
+                        _interpolate(attributes, 0, ia, ib, ic, f0, f1, f2),
+                        f0 * attributes[ia, 3] + f1 * attributes[ib, 3] + f2 * attributes[ic, 3],
+                        albedo, towards_viewer(u, v, perspective), kind, sh, light, light_colour,
+                    )  # fmt: skip
+                # Clamped before averaging, so that a highlight's edge is anti-aliased as it is seen.
+                red += weight * min(surface_colour[found, 0], one)
+                green += weight * min(surface_colour[found, 1], one)
+                blue += weight * min(surface_colour[found, 2], one)
+            image[r, c, 0] = _byte(red, encode)
+            image[r, c, 1] = _byte(green, encode)
+            image[r, c, 2] = _byte(blue, encode)

@@ -1,0 +1,109 @@
+"""Who may import whom. Read from the sources, so that an import inside a function counts too."""
+
+from __future__ import annotations
+
+import ast
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+
+import facegen
+
+ROOT = Path(facegen.__path__[0])
+PARTS = ("benchmarks", "dataset", "imaging", "morphable", "pipeline", "stages")
+
+
+def module_name(file: Path) -> str:
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(("facegen", *(parts[:-1] if parts[-1] == "__init__" else parts)))
+
+
+@lru_cache(maxsize=1)
+def imports() -> dict[str, frozenset[str]]:
+    """Module → names of the facegen modules it imports; ``from a import b`` counts as ``a`` and ``a.b``."""
+    found = {}
+    files = [*ROOT.glob("*.py"), *(file for part in PARTS for file in (ROOT / part).rglob("*.py"))]
+    for file in files:
+        names: set[str] = set()
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{file}: relative import"
+                assert node.module
+                names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        found[module_name(file)] = frozenset(name for name in names if within(name, "facegen"))
+    return found
+
+
+def within(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
+def offences(importer: str, forbidden: str, allowed: tuple[str, ...] = ()) -> list[str]:
+    """Imports of ``forbidden`` in ``importer`` but for those in ``allowed``."""
+    return [
+        f"{module} imports {name}"
+        for module, names in imports().items()
+        if within(module, importer)
+        for name in sorted(names)
+        if within(name, forbidden) and not any(within(name, place) or within(place, name) for place in allowed)
+    ]
+
+
+def test_the_sources_are_found() -> None:
+    assert {"facegen.cli", "facegen.pipeline.run", "facegen.stages.pack.writer"} <= imports().keys()
+    assert "facegen.stages.sample.stage" in imports()["facegen.stages.task"]
+
+
+@pytest.mark.parametrize("forbidden", ["stages", "morphable", "imaging", "dataset", "batch", "randomness"])
+def test_the_pipeline_knows_nothing_of_faces(forbidden: str) -> None:
+    assert offences("facegen.pipeline", f"facegen.{forbidden}") == []
+
+
+@pytest.mark.parametrize("stage", ["sample", "render", "pack"])
+@pytest.mark.parametrize("other", ["sample", "render", "pack"])
+def test_stages_do_not_know_each_other(stage: str, other: str) -> None:
+    if stage != other:
+        assert offences(f"facegen.stages.{stage}", f"facegen.stages.{other}") == []
+
+
+@pytest.mark.parametrize("stage", ["sample", "render", "pack"])
+@pytest.mark.parametrize("above", ["pipeline", "dataset", "stages.task", "stages.plan", "stages.config", "report"])
+def test_stages_know_nothing_above(stage: str, above: str) -> None:
+    assert offences(f"facegen.stages.{stage}", f"facegen.{above}") == []
+
+
+@pytest.mark.parametrize("above", ["stages", "pipeline", "dataset", "imaging", "batch"])
+def test_a_face_model_stands_alone(above: str) -> None:
+    assert offences("facegen.morphable", f"facegen.{above}") == []
+
+
+@pytest.mark.parametrize("above", ["stages", "pipeline", "dataset", "report"])
+def test_imaging_stands_below(above: str) -> None:
+    assert offences("facegen.imaging", f"facegen.{above}") == []
+
+
+def test_imaging_takes_only_the_topology_of_a_model() -> None:
+    assert offences("facegen.imaging", "facegen.morphable", ("facegen.morphable.topology",)) == []
+
+
+def test_the_reader_knows_the_format_but_not_how_faces_are_made() -> None:
+    allowed = ("facegen.stages.pack.schema", "facegen.stages.pack.sharding")
+    assert offences("facegen.dataset", "facegen.stages", allowed) == []
+    assert offences("facegen.dataset", "facegen.pipeline") == []
+
+
+def test_nothing_imports_the_command_line() -> None:
+    assert [line for line in offences("facegen", "facegen.cli") if not line.startswith("facegen.__main__ ")] == []
+
+
+def test_nothing_imports_the_tests() -> None:
+    assert offences("facegen", "facegen.tests") == []
+
+
+def test_foundations_stand_on_nothing() -> None:
+    for module in ("errors", "storage", "settings", "paths", "randomness", "batch"):
+        used = {name for name in imports()[f"facegen.{module}"] if not within(name, "facegen.errors")}
+        assert used <= {"facegen"}, (module, used)
