@@ -27,9 +27,13 @@ class ModelConfig(Section):
     """With eyeballs and eye sockets."""
     teeth: bool = True
     """With teeth, gums, tongue and the mouth's inside."""
+    bust: bool = False
+    """With shoulders below the neck, so that the head does not end in mid-air (ours, no part of ICT-FaceKit)."""
 
     @model_validator(mode="after")
-    def _full_is_full(self) -> ModelConfig:
+    def _parts_agree(self) -> ModelConfig:
+        if self.bust and self.part not in ("full", "head"):
+            raise ValueError(f"the part '{self.part}' has no neck for a bust; take 'head' or 'full'")
         if self.part == "full" and not (self.eyes and self.teeth):
             raise ValueError("the part 'full' has eyes and teeth; take 'head' to leave them out")
         return self

@@ -25,6 +25,8 @@ def load_model(config: ModelConfig) -> MorphableModel:
 @lru_cache(maxsize=2)
 def _load(path: Path, config: ModelConfig) -> MorphableModel:
     from facegen.morphable.build import build_ict
+    from facegen.morphable.bust import with_bust
     from facegen.morphable.ict import read_ict
 
-    return build_ict(read_ict(path), config.part, config.eyes, config.teeth)
+    model = build_ict(read_ict(path), config.part, config.eyes, config.teeth)
+    return with_bust(model) if config.bust else model

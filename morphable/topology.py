@@ -8,6 +8,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+BUST = "bust"
+"""Name of the region of shoulders that were added below a head."""
+
 
 @dataclass(frozen=True)
 class Topology:
@@ -37,8 +40,11 @@ class Topology:
     def reference_colours(self) -> NDArray[np.float32]:
         """(V, 3) normalised coordinate codes (Zhu et al. 2016, "Face alignment across large poses", eq. 2).
 
-        The mean face scaled to [0, 1] along each axis, linear in position.
+        The mean face scaled to [0, 1] along each axis, linear in position. A bust does not count: it is clipped, so
+        that a face has the same codes with and without it.
         """
-        low, high = self.reference.min(axis=0), self.reference.max(axis=0)
-        colours: NDArray[np.float32] = ((self.reference - low) / (high - low)).astype(np.float32)
+        counted = self.triangle_region != self.region_names.index(BUST) if BUST in self.region_names else slice(None)
+        head = self.reference[np.unique(self.triangles[counted])]
+        low, high = head.min(axis=0), head.max(axis=0)
+        colours: NDArray[np.float32] = ((self.reference - low) / (high - low)).clip(0, 1).astype(np.float32)
         return colours

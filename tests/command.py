@@ -45,7 +45,8 @@ def facegen(*arguments: str | Path) -> Outcome:
     with (
         patch.object(sys, "argv", ["facegen", *map(str, arguments)]),
         contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),pytest.raises(SystemExit) as end
+        contextlib.redirect_stderr(err),
+        pytest.raises(SystemExit) as end,
     ):
         cli.main()
     assert isinstance(end.value.code, int)

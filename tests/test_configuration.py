@@ -125,11 +125,9 @@ plain = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=3),
     max_leaves=6,
 )
-KEYS = st.sampled_from(sorted({
-    *RunConfig.model_fields, "name", "path", "part", "eyes", "identity", "expression", "pose", "camera",
-    "light", "gaze",     "yaw", "distance", "grid", "parameter", "values", "law", "width", "low", "high", "sigma", "components", "weight",
-    "size", "background", "kind", "channels", "compression_level", "iris", "brown", "images_per_identity",
-}))  # fmt: skip
+NAMES = """name path part eyes identity expression pose camera light gaze yaw distance grid parameter values law width
+low high sigma components weight size background kind channels compression_level iris brown images_per_identity"""
+KEYS = st.sampled_from(sorted({*RunConfig.model_fields, *NAMES.split()}))
 likely = st.recursive(
     plain | st.sampled_from(["uniform", "gaussian", "mixture", "empirical", "plain", "recorded", "head", "pose.yaw"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),

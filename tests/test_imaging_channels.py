@@ -81,7 +81,7 @@ def faces(request: pytest.FixtureRequest, head: MorphableModel) -> list[Face]:
     samples = draw(
         head,
         6,
-        camera={"projection": request.param},
+        camera={"projection": request.param, "frame": {"law": "uniform", "low": 230, "high": 280}},
         expression={"law": "uniform", "low": 0, "high": 0.4},
         pose={"yaw": {"law": "uniform", "width": 70}},
     )

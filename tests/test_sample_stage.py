@@ -188,6 +188,10 @@ def test_symmetry(head: MorphableModel) -> None:
     np.testing.assert_array_equal(always[:, left], always[:, right])
     np.testing.assert_array_equal(always[:, left], never[:, left])
     assert (never[:, left] != never[:, right]).all()
+    # These tell a direction, not a side.
+    for pair in ("jaw", "mouth"):
+        one, other = names.index(f"{pair}Left"), names.index(f"{pair}Right")
+        assert (always[:, one] != always[:, other]).all()
     assert abs((half[:, left] == half[:, right]).all(axis=1).mean() - 0.5) < 5 * 0.5 / np.sqrt(200)
 
 

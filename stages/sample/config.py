@@ -22,7 +22,7 @@ class PoseConfig(Section):
     """Degrees, crown towards the subject's right."""
     x: ScalarLaw = Gaussian(sigma=4)
     """Shift of the head towards the viewer's right, mm."""
-    y: ScalarLaw = Gaussian(sigma=4)
+    y: ScalarLaw = Gaussian(mean=6, sigma=4)
     """Shift upwards, mm."""
     z: ScalarLaw = Constant(value=0)
     """Shift towards the camera, mm."""
@@ -35,7 +35,7 @@ class CameraConfig(Section):
     """Scaled orthographic ignores the distance."""
     distance: ScalarLaw = Uniform(low=700, high=1500)
     """From the centre of projection to the head's pivot, mm."""
-    frame: ScalarLaw = Uniform(low=245, high=285)
+    frame: ScalarLaw = Uniform(low=265, high=310)
     """Height of the scene that the image spans at the pivot's distance, mm; it fixes the focal length."""
 
 

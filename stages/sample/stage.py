@@ -224,8 +224,10 @@ def _right_to_left(names: tuple[str, ...]) -> dict[int, int]:
     pairs = {}
     for name, i in position.items():
         for right, left in (("_R", "_L"), ("Right", "Left")):
-            if name.endswith(right) and name.removesuffix(right) + left in position:
-                pairs[i] = position[name.removesuffix(right) + left]
+            stem = name.removesuffix(right)
+            # jawRight and mouthRight tell a direction, not a side.
+            if stem != name and stem not in ("jaw", "mouth") and stem + left in position:
+                pairs[i] = position[stem + left]
     return pairs
 
 
