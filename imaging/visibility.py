@@ -24,18 +24,42 @@ def point(array: NDArray[np.float32], row: int) -> Point:
     return np.float64(array[row, 0]), np.float64(array[row, 1]), np.float64(array[row, 2])
 
 
+@_inline
+def _on_edge(p: Point, q: Point, u: float, v: float, perspective: bool) -> tuple[float, float]:
+    """Weight of q where the edge (p, q) is seen nearest to (u, v), and the squared distance there."""
+    zp, zq = 1.0, 1.0
+    if perspective:
+        zp, zq = p[2], q[2]
+    px, py = p[0] / zp, p[1] / zp
+    dx, dy = q[0] / zq - px, q[1] / zq - py
+    length = dx * dx + dy * dy
+    s = ((u - px) * dx + (v - py) * dy) / length if length > 0.0 else 0.0
+    s = min(max(s, 0.0), 1.0)
+    ex, ey = px + s * dx - u, py + s * dy - v
+    # From linear on the screen to linear in space.
+    return s * zp / (s * zp + (1.0 - s) * zq), ex * ex + ey * ey
+
+
+@_inline
+def weights_on_outline(a: Point, b: Point, c: Point, u: float, v: float, perspective: bool) -> tuple[float, float]:
+    """Weights of corners b and c where the triangle's outline is seen nearest to (u, v)."""
+    ab, to_ab = _on_edge(a, b, u, v, perspective)
+    ac, to_ac = _on_edge(a, c, u, v, perspective)
+    bc, to_bc = _on_edge(b, c, u, v, perspective)
+    if to_ab <= to_ac and to_ab <= to_bc:
+        return ab, 0.0
+    if to_ac <= to_bc:
+        return 0.0, ac
+    return 1.0 - bc, bc
+
+
 # Scalars and tuples only: a compiled function that takes arrays counts references, at the price of its arithmetic.
 @_inline
-def weights_on_ray(a: Point, b: Point, c: Point, u: float, v: float, perspective: bool) -> tuple[float, float]:
-    """Weights of corners b and c where a pixel's ray meets the triangle (a, b, c), camera frame.
+def weights_on_plane(a: Point, b: Point, c: Point, u: float, v: float, perspective: bool) -> tuple[float, float]:
+    """As :func:`weights_on_ray`, but on the triangle's plane, beyond its edges as well.
 
-    Möller & Trumbore 1997 in float64, clamped to the triangle, because snapping may move an edge by 1/512 pixel. The
-    weights are those in space, hence perspective-correct.
-
-    Args:
-        a, b, c: corners, mm.
-        u, v: the ray. Perspective: it runs from the origin along (u, v, 1). Otherwise from (u, v, 0) along z.
-        perspective: which of the two.
+    Möller & Trumbore 1997 in float64, without branches, so that loops over pixels become vector code. A triangle seen
+    edge-on, which has no such weights, gives (-1, 0).
     """
     e1x, e1y, e1z = b[0] - a[0], b[1] - a[1], b[2] - a[2]
     e2x, e2y, e2z = c[0] - a[0], c[1] - a[1], c[2] - a[2]
@@ -51,14 +75,32 @@ def weights_on_ray(a: Point, b: Point, c: Point, u: float, v: float, perspective
         w1 = sx * px + sy * py
         w2 = sx * e1y - sy * e1x
     determinant = e1x * px + e1y * py + e1z * pz
-    inverse = 1.0 / determinant if determinant != 0.0 else 0.0
-    w1 = min(max(w1 * inverse, 0.0), 1.0)
-    w2 = min(max(w2 * inverse, 0.0), 1.0)
-    if w1 + w2 > 1.0:
-        # Beyond the edge opposite a: back along the line through a.
-        inverse = 1.0 / (w1 + w2)
-        w1 *= inverse
-        w2 *= inverse
+    edge_on = determinant == 0.0
+    inverse = 1.0 / (1.0 if edge_on else determinant)
+    return (-1.0 if edge_on else w1 * inverse), (0.0 if edge_on else w2 * inverse)
+
+
+@_inline
+def inside(w1: float, w2: float) -> bool:
+    """Whether weights are those of a point of the triangle."""
+    return w1 >= 0.0 and w2 >= 0.0 and w1 + w2 <= 1.0
+
+
+@_inline
+def weights_on_ray(a: Point, b: Point, c: Point, u: float, v: float, perspective: bool) -> tuple[float, float]:
+    """Weights of corners b and c where a pixel's ray meets the triangle (a, b, c), camera frame.
+
+    Snapping may move an edge by 1/512 pixel, so the ray of a pixel may pass its triangle by; it then takes the point of
+    the outline that is seen nearest. The weights are those in space, hence perspective-correct.
+
+    Args:
+        a, b, c: corners, mm.
+        u, v: the ray. Perspective: it runs from the origin along (u, v, 1). Otherwise from (u, v, 0) along z.
+        perspective: which of the two.
+    """
+    w1, w2 = weights_on_plane(a, b, c, u, v, perspective)
+    if not inside(w1, w2):
+        return weights_on_outline(a, b, c, u, v, perspective)
     return w1, w2
 
 

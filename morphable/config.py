@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import re
 from pathlib import Path
 from typing import Literal
 
 from pydantic import model_validator
 
-from facegen.errors import ConfigurationError
 from facegen.morphable.parts import Part
+from facegen.paths import expand
 from facegen.settings import Section
 
 
@@ -44,14 +42,7 @@ class ModelConfig(Section):
         The configuration keeps the variable, so that machines that hold the model in different places agree on it.
 
         Raises:
-            ConfigurationError: a variable is not set.
+            ConfigurationError: a variable is not set, or the text is no path.
         """
-        text = str(self.path)
-        for match in re.finditer(r"\$(?:\{(\w+)\}|(\w+))", text):
-            variable = match[1] or match[2]
-            if not os.environ.get(variable):
-                raise ConfigurationError(
-                    f"model.path is '{text}' and the environment variable {variable} is not set; "
-                    f"set it to the model file (data/README.md says where it comes from) or give the path"
-                )
-        return Path(os.path.expandvars(text)).expanduser()
+        remedy = "set it to the model file (data/README.md says where it comes from) or give the path"
+        return expand(self.path, "model.path", remedy)

@@ -46,5 +46,6 @@ class Topology:
         counted = self.triangle_region != self.region_names.index(BUST) if BUST in self.region_names else slice(None)
         head = self.reference[np.unique(self.triangles[counted])]
         low, high = head.min(axis=0), head.max(axis=0)
-        colours: NDArray[np.float32] = ((self.reference - low) / (high - low)).clip(0, 1).astype(np.float32)
+        span = np.where(high > low, high - low, 1)
+        colours: NDArray[np.float32] = ((self.reference - low) / span).clip(0, 1).astype(np.float32)
         return colours

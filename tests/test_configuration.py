@@ -32,7 +32,7 @@ def refusal(values: Any) -> str:
 
 @pytest.mark.parametrize("name", shipped_names())
 def test_shipped_configurations_are_ready_to_run(name: str, ict: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FACEGEN_ARKIT", str(shared_path("captures/arkit")))
+    monkeypatch.setenv("FACEGEN_CAPTURES", str(shared_path("captures/arkit")))
     values = read_configuration(name)
     planned = plan(values, source=name)
     assert planned.config.name == name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,18 +20,47 @@ def draw_background(config: SoftBackground | PlainBackground, seed: int, height:
     base = 0.12 + 0.68 * rng.random()
     # A few control values per colour, blurred by their interpolation; neighbours in brightness, close in hue.
     light = base + 0.16 * rng.standard_normal((4, 4, 1))
-    values = (light + 0.04 * rng.standard_normal((1, 1, 3)) + 0.03 * rng.standard_normal((4, 4, 3))).astype(np.float32)
-    rows, columns = _cubic_weights(height), _cubic_weights(width)
-    # Explicit products of small fixed shapes: (H, 4) (4, 4·3), then (W, 4) for each row.
-    across = np.einsum("wj,ijk->iwk", columns, values.clip(0.02, 0.95))
-    image = np.einsum("hi,iwk->hwk", rows, across)
-    if config.grain > 0:
-        tile = _grain_tile()
-        dy, dx = (int(n) for n in rng.integers(0, len(tile), 2))
-        index = np.ix_((np.arange(height) + dy) % len(tile), (np.arange(width) + dx) % len(tile))
-        image += np.float32(config.grain) * tile[index][..., None]
-    rounded: NDArray[np.uint8] = (image.clip(0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
-    return rounded
+    values = (light + 0.04 * rng.standard_normal((1, 1, 3)) + 0.03 * rng.standard_normal((4, 4, 3))).clip(0.02, 0.95)
+    tile = _grain_tile()
+    dy, dx = (int(n) for n in rng.integers(0, len(tile), 2))
+    image: NDArray[np.uint8] = _paint(
+        values.astype(np.float32), _cubic_weights(height), _cubic_weights(width),
+        tile, np.float32(config.grain), dy, dx,
+    )  # fmt: skip
+    return image
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _paint(
+    values: NDArray[np.float32],
+    rows: NDArray[np.float32],
+    columns: NDArray[np.float32],
+    tile: NDArray[np.float32],
+    grain: np.float32,
+    dy: int,
+    dx: int,
+) -> NDArray[np.uint8]:
+    """The bicubic patch of ``values`` (4, 4, 3) at the weights of rows (H, 4) and columns (W, 4), plus grain."""
+    height, width, size = len(rows), len(columns), len(tile)
+    image = np.empty((height, width, 3), np.uint8)
+    curve = np.empty((4, 3), np.float32)
+    for r in range(height):
+        for j in range(4):
+            for k in range(3):
+                curve[j, k] = (
+                    rows[r, 0] * values[0, j, k] + rows[r, 1] * values[1, j, k]
+                    + rows[r, 2] * values[2, j, k] + rows[r, 3] * values[3, j, k]
+                )  # fmt: skip
+        for c in range(width):
+            noise = grain * tile[(r + dy) % size, (c + dx) % size]
+            for k in range(3):
+                value = noise + (
+                    columns[c, 0] * curve[0, k] + columns[c, 1] * curve[1, k]
+                    + columns[c, 2] * curve[2, k] + columns[c, 3] * curve[3, k]
+                )  # fmt: skip
+                clipped = min(max(value, np.float32(0.0)), np.float32(1.0))
+                image[r, c, k] = np.uint8(clipped * np.float32(255.0) + np.float32(0.5))
+    return image
 
 
 @lru_cache(maxsize=8)

@@ -13,7 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.batch import PERSPECTIVE
-from facegen.imaging.visibility import UNIT, point, quantise, weights_on_ray
+from facegen.imaging.visibility import (
+    UNIT,
+    Point,
+    inside,
+    point,
+    quantise,
+    weights_on_outline,
+    weights_on_plane,
+    weights_on_ray,
+)
 from facegen.stages.render.shading import F32, RGB, Light, eye_paint, inline, shade, towards_viewer
 from facegen.stages.render.surface import EYE
 
@@ -180,7 +189,13 @@ def shade_surfaces(
                 _weigh_lanes(corners, rays, perspective, weights)
                 for n in range(waiting):
                     pr, pc = pixel[n, 0], pixel[n, 1]
-                    q1, q2 = quantise(weights[n], weights[_LANES + n])
+                    w1, w2 = weights[n], weights[_LANES + n]
+                    if not inside(w1, w2):
+                        w1, w2 = weights_on_outline(
+                            _corner(corners, 0, n), _corner(corners, 1, n), _corner(corners, 2, n),
+                            rays[n], rays[_LANES + n], perspective,
+                        )  # fmt: skip
+                    q1, q2 = quantise(w1, w2)
                     barycentric[pr, pc, 0] = q1
                     barycentric[pr, pc, 1] = q2
                     f1, f2 = np.float32(q1) * scale, np.float32(q2) * scale
@@ -204,22 +219,22 @@ def shade_surfaces(
                 waiting = 0
 
 
+@inline
+def _corner(corners: F32, k: int, n: int) -> Point:
+    """Corner k of lane n in float64."""
+    return (
+        np.float64(corners[3 * k * _LANES + n]),
+        np.float64(corners[(3 * k + 1) * _LANES + n]),
+        np.float64(corners[(3 * k + 2) * _LANES + n]),
+    )
+
+
 # Not the fast arithmetic of shading: these weights are labels.
 @numba.njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
 def _weigh_lanes(corners: F32, rays: NDArray[np.float64], perspective: bool, weights: NDArray[np.float64]) -> None:
     for n in range(_LANES):
-        a = np.float64(corners[n]), np.float64(corners[_LANES + n]), np.float64(corners[2 * _LANES + n])
-        b = (
-            np.float64(corners[3 * _LANES + n]),
-            np.float64(corners[4 * _LANES + n]),
-            np.float64(corners[5 * _LANES + n]),
-        )
-        c = (
-            np.float64(corners[6 * _LANES + n]),
-            np.float64(corners[7 * _LANES + n]),
-            np.float64(corners[8 * _LANES + n]),
-        )
-        w1, w2 = weights_on_ray(a, b, c, rays[n], rays[_LANES + n], perspective)
+        a, b, c = _corner(corners, 0, n), _corner(corners, 1, n), _corner(corners, 2, n)
+        w1, w2 = weights_on_plane(a, b, c, rays[n], rays[_LANES + n], perspective)
         weights[n] = w1
         weights[_LANES + n] = w2
 

@@ -66,8 +66,8 @@ class RenderStage:
         reason = _unusable(samples, row)
         if reason:
             return reason
-        broken = int((~np.isfinite(vertices)).any(axis=1).sum())
-        if broken:
+        if not np.isfinite(vertices).all():
+            broken = int((~np.isfinite(vertices)).any(axis=1).sum())
             return f"{broken} of {len(vertices)} vertices are not finite"
         if not np.isfinite(albedo).all():
             return "the albedo is not finite"
@@ -85,7 +85,7 @@ class RenderStage:
             background=draw_background(self._config.background, int(samples.background_seed[row]), height, width),
         )
         frame = self._renderer.render(view)
-        if not (frame.triangle_id >= 0).any():
+        if frame.triangle_id.max() < 0:
             return "no part of the face is in the image"
         marks = landmarks_of(self._model, view, frame)
         out.vertices[row] = vertices
