@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.batch import PERSPECTIVE
+from facegen.imaging.camera import NEAR
 
 UNIT = 65535
 """The integer that stands for a barycentric weight of 1."""
@@ -24,23 +25,35 @@ def point(array: NDArray[np.float32], row: int) -> Point:
     return np.float64(array[row, 0]), np.float64(array[row, 1]), np.float64(array[row, 2])
 
 
-@_inline
+@_compile
 def _on_edge(p: Point, q: Point, u: float, v: float, perspective: bool) -> tuple[float, float]:
     """Weight of q where the edge (p, q) is seen nearest to (u, v), and the squared distance there."""
-    zp, zq = 1.0, 1.0
-    if perspective:
-        zp, zq = p[2], q[2]
-    px, py = p[0] / zp, p[1] / zp
-    dx, dy = q[0] / zq - px, q[1] / zq - py
+    first, last = 0.0, 1.0
+    if perspective and min(p[2], q[2]) < NEAR:
+        # Only what lies in front of the near plane is seen.
+        if max(p[2], q[2]) <= NEAR:
+            return 0.0, np.inf
+        crossing = (NEAR - p[2]) / (q[2] - p[2])
+        if p[2] < NEAR:
+            first = crossing
+        else:
+            last = crossing
+    ax, ay, az = p[0] + first * (q[0] - p[0]), p[1] + first * (q[1] - p[1]), p[2] + first * (q[2] - p[2])
+    bx, by, bz = p[0] + last * (q[0] - p[0]), p[1] + last * (q[1] - p[1]), p[2] + last * (q[2] - p[2])
+    if not perspective:
+        az, bz = 1.0, 1.0
+    ax, ay, bx, by = ax / az, ay / az, bx / bz, by / bz
+    dx, dy = bx - ax, by - ay
     length = dx * dx + dy * dy
-    s = ((u - px) * dx + (v - py) * dy) / length if length > 0.0 else 0.0
+    s = ((u - ax) * dx + (v - ay) * dy) / length if length > 0.0 else 0.0
     s = min(max(s, 0.0), 1.0)
-    ex, ey = px + s * dx - u, py + s * dy - v
+    ex, ey = ax + s * dx - u, ay + s * dy - v
     # From linear on the screen to linear in space.
-    return s * zp / (s * zp + (1.0 - s) * zq), ex * ex + ey * ey
+    along = s * az / (s * az + (1.0 - s) * bz)
+    return first + along * (last - first), ex * ex + ey * ey
 
 
-@_inline
+@_compile
 def weights_on_outline(a: Point, b: Point, c: Point, u: float, v: float, perspective: bool) -> tuple[float, float]:
     """Weights of corners b and c where the triangle's outline is seen nearest to (u, v)."""
     ab, to_ab = _on_edge(a, b, u, v, perspective)

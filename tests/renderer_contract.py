@@ -15,7 +15,7 @@ from facegen.errors import RenderError
 from facegen.imaging.camera import NEAR, extrinsic_matrices, head_rotation, project, to_camera
 from facegen.imaging.channels import rebuild
 from facegen.imaging.landmarks import project_landmarks
-from facegen.imaging.visibility import UNIT
+from facegen.imaging.visibility import UNIT, barycentric_coordinates
 from facegen.morphable.model import MorphableModel
 from facegen.morphable.topology import Topology
 from facegen.stages.render.renderer import Frame, Renderer, View
@@ -170,15 +170,28 @@ class RendererContract(ABC):
         view = view_of(model, 48, 56, projection=projection, angles=(0.3, 0.2, 0.1))
         before = {name: np.copy(value) for name, value in vars(view).items()}
         first = renderer.render(view)
-        kept = [np.copy(array) for array in vars(first).values()]
+        names = ("image", "triangle_id", "barycentric")
+        kept = [np.copy(getattr(first, name)) for name in names]
         renderer.render(view_of(model, 48, 56, projection=1 - projection, pixels_per_mm=0.5))
         second = renderer.render(view)
         again = make(model, 48, 56).render(view)
-        for name, copy in zip(vars(first), kept, strict=True):
+        for name, copy in zip(names, kept, strict=True):
             for frame in (first, second, again):
                 np.testing.assert_array_equal(getattr(frame, name), copy, err_msg=name)
         for name, value in before.items():
             np.testing.assert_array_equal(getattr(view, name), value, err_msg=name)
+
+    @PROJECTIONS
+    def test_barycentric_coordinates_are_those_of_the_labels(self, make: Make, projection: int) -> None:
+        model = sphere_model()
+        view = view_of(model, 96, 80, projection=projection, angles=(0.3, -0.2, 0.1))
+        frame = make(model, 96, 80).render(view)
+        triangles = model.topology.triangles
+        expected = barycentric_coordinates(
+            frame.triangle_id, triangles, frame.mesh.vertices, view.intrinsics, projection
+        )
+        np.testing.assert_array_equal(frame.barycentric, expected)
+        np.testing.assert_array_equal(frame.mesh.vertices, to_camera(view.vertices, view.extrinsics))
 
     @PROJECTIONS
     def test_shapes_and_background(self, make: Make, projection: int) -> None:
@@ -277,8 +290,11 @@ class RendererContract(ABC):
         np.testing.assert_array_equal(frame.triangle_id >= 0, np.tile(rows[:, None], (1, 50)))
         channels = rebuild(["depth"], model.topology, frame.mesh, frame.triangle_id, frame.barycentric)
         depth = channels["depth"].astype(np.float64)
-        # Quantised weights resolve these huge triangles to a fraction of a millimetre.
-        np.testing.assert_allclose(depth[rows], np.tile(depth_of_row[rows][:, None], (1, 50)), atol=0.3)
+        # Quantised weights resolve these huge triangles to a fraction of a millimetre; a pixel on the diagonal may be
+        # given to either triangle and then lies up to 1/256 pixel away, which the grazing angle turns into more.
+        off = np.abs(depth[rows] - depth_of_row[rows][:, None])
+        assert (np.sort(off, axis=1)[:, :-1] < 0.3).all()
+        assert (off < 0.3 + (depth_of_row[rows] ** 2 / 240.0 / 256.0)[:, None]).all()
 
     @PROJECTIONS
     def test_one_pixel(self, make: Make, projection: int) -> None:
