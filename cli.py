@@ -170,6 +170,8 @@ def _carry_out(
     planned = plan(values, source=config)
     folder = RunFolder(out)
     shards = split(planned.config.faces, planned.config.shard_size)
+    for note in planned.notes:
+        _say(note, quiet=quiet or as_json)
     if dry_run:
         folder.check(planned.description(), overwrite=overwrite)
         todo = folder.unfinished(stages[-1], shards, planned.fingerprint)
@@ -289,7 +291,8 @@ def benchmark_render(
     from facegen.morphable.load import load_model
 
     head = load_model(ModelConfig(path=model, part="head", eyes=False, teeth=False))
-    result = run(head, platform=platform, repeats=repeats)
+    with_eyes = load_model(ModelConfig(path=model, part="head", eyes=True, teeth=False))
+    result = run(head, dense=with_eyes, platform=platform, repeats=repeats)
     if json_:
         _print_json(result)
     else:

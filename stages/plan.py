@@ -33,6 +33,8 @@ class Plan:
     model: MorphableModel
     fingerprint: str
     spec: DatasetSpec
+    notes: tuple[str, ...] = ()
+    """What a person should know of the input: frames lost and weights clipped in recordings."""
 
     @property
     def configuration(self) -> dict[str, Any]:
@@ -86,12 +88,17 @@ def plan(values: dict[str, Any], *, source: str) -> Plan:
     config = validate(RunConfig, values, source=source)
     model = load_model(config.model)
     height, width = config.render.height_width
-    Sampler(config.sample, model, height, width, config.seed)
+    sampler = Sampler(config.sample, model, height, width, config.seed)
     if config.render.backend != "numba":
         make_renderer(config.render, model).close()
     recordings = [_sha256(expand(path, "sample.expression.recordings")) for path in recording_paths(config.sample)]
     digest = fingerprint(config, model, recordings)
-    return Plan(config, model, digest, dataset_spec(config, model, digest))
+    notes = tuple(
+        f"{recording.path}: {len(recording.weights):,} frames; {recording.lost_frames:,} lost ones skipped, "
+        f"{recording.clipped_values:,} weights clipped to 0 … 1"
+        for recording in sampler.recordings
+    )
+    return Plan(config, model, digest, dataset_spec(config, model, digest), notes)
 
 
 def _sha256(path: Path) -> str:

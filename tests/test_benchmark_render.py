@@ -22,7 +22,7 @@ def test_report_has_all_figures() -> None:
     except RenderError as error:
         pytest.skip(str(error))
     model = sphere_model(10, 16)
-    report = benchmark.run(model, size=24, frames=2, repeats=2)
+    report = benchmark.run(model, size=24, frames=2, repeats=2, dense=model)
     assert json.loads(json.dumps(report)) == report
     assert report["settings"]["platform"] in opengl.LIBRARIES
     assert {"cpu", "cores", "python", "numba", "pyrender", "pyopengl", "date"} <= set(report["machine"])

@@ -13,6 +13,7 @@ import yaml
 from facegen import __version__
 from facegen.cli import app
 from facegen.tests.command import facegen, only_line, quickstart, states
+from facegen.tests.data_paths import shared_path
 
 COMMANDS = ["run", "sample", "render", "pack", "status", "verify", "preview", "inspect", "doctor", "benchmark"]
 
@@ -173,3 +174,15 @@ def test_a_reader_that_has_seen_enough(clean_run: Path) -> None:
     outcome = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert "Traceback" not in outcome.stderr
     assert "BrokenPipe" not in outcome.stderr
+
+
+@pytest.mark.parametrize(("name", "lost"), [("take-with-lost-frames", 35), ("range-of-motion-a", 0)])
+def test_lost_frames_and_clipped_weights_are_told(ict: Path, tmp_path: Path, name: str, lost: int) -> None:
+    take = shared_path(f"captures/arkit/{name}.csv")
+    rows = [line.split(",") for line in take.read_text().splitlines()[1:]]
+    whole = [[float(value) for value in row[2:54]] for row in rows if len(row) == 63]
+    clipped = sum(not 0 <= value <= 1 for row in whole for value in row)
+    assert len(rows) - len(whole) == lost
+    law = f"sample.expression={{law: empirical, recordings: ['{take}']}}"
+    told = quickstart("run", tmp_path / "run", "--dry-run", "--set", law).err.splitlines()
+    assert told[0] == f"{take}: {len(whole):,} frames; {lost} lost ones skipped, {clipped:,} weights clipped to 0 … 1"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from facegen.settings import Section
 from facegen.stages.sample.iris import IrisColour
@@ -108,6 +108,11 @@ class SampleConfig(Section):
     grid: tuple[GridAxis, ...] = ()
     """Controlled sweep: faces run through the Cartesian product of the axes, the last fastest; whatever no axis sweeps
     is drawn once per round and shared by its faces."""
+
+    @field_validator("gaze", mode="before")
+    @classmethod
+    def _drawn_unless_said(cls, value: object) -> object:
+        return {"source": "drawn", **value} if isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _consistent(self) -> SampleConfig:

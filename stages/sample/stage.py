@@ -13,7 +13,7 @@ from facegen.batch import PERSPECTIVE, SCALED_ORTHOGRAPHIC, Samples
 from facegen.imaging.camera import extrinsic_matrices, head_rotation
 from facegen.morphable.arkit import arkit_index
 from facegen.morphable.constraints import respect_limits
-from facegen.morphable.livelink import read_livelink
+from facegen.morphable.livelink import Recording, read_livelink
 from facegen.morphable.model import MorphableModel
 from facegen.paths import expand
 from facegen.randomness import generator
@@ -61,6 +61,11 @@ class Sampler:
         coefficients += [f"albedo.{name}" for name in model.albedo_names]
         self._grid = Grid(config.grid, [*self._scalars, *coefficients])
         self._recorded = _Recorded(config.expression, model) if isinstance(config.expression, Empirical) else None
+
+    @property
+    def recordings(self) -> list[Recording]:
+        """The recordings that expressions are drawn from, as read; none unless the law is empirical."""
+        return self._recorded.recordings if self._recorded else []
 
     def _scalar_sections(self) -> dict[str, Section]:
         config = self._config
@@ -203,9 +208,9 @@ class _Recorded:
     """Frames of recordings as expression weights of a model."""
 
     def __init__(self, law: Empirical, model: MorphableModel) -> None:
-        recordings = [_read(expand(path, "sample.expression.recordings")) for path in law.recordings]
-        self._weights = np.concatenate([r.weights for r in recordings])[:, arkit_index(model.expression_names)]
-        self._gaze = np.concatenate([r.gaze for r in recordings])
+        self.recordings = [_read(expand(path, "sample.expression.recordings")) for path in law.recordings]
+        self._weights = np.concatenate([r.weights for r in self.recordings])[:, arkit_index(model.expression_names)]
+        self._gaze = np.concatenate([r.gaze for r in self.recordings])
         self._jitter = law.jitter
 
     def draw(self, rng: np.random.Generator) -> tuple[Float64, Float64]:
