@@ -120,22 +120,18 @@ def _gather(
     scale, zero, one = np.float32(1.0 / UNIT), np.float32(0.0), np.float32(1.0)
     want_mask, want_region, want_depth = len(out_mask) > 0, len(out_region) > 0, len(out_depth) > 0
     want_normal, want_uv, want_pncc = len(out_normal) > 0, len(out_uv) > 0, len(out_pncc) > 0
+    # Whole arrays at once, which the processor does many times faster than pixel by pixel.
+    out_region[:] = 0
+    out_depth[:] = zero
+    out_normal[:] = zero
+    out_uv[:] = zero
+    out_pncc[:] = zero
     for r in range(triangle_id.shape[0]):
         for c in range(triangle_id.shape[1]):
             t = triangle_id[r, c]
             if want_mask:
                 out_mask[r, c] = t >= 0
             if t < 0:
-                if want_region:
-                    out_region[r, c] = 0
-                if want_depth:
-                    out_depth[r, c] = zero
-                if want_normal:
-                    out_normal[r, c, 0] = out_normal[r, c, 1] = out_normal[r, c, 2] = zero
-                if want_uv:
-                    out_uv[r, c, 0] = out_uv[r, c, 1] = zero
-                if want_pncc:
-                    out_pncc[r, c, 0] = out_pncc[r, c, 1] = out_pncc[r, c, 2] = zero
                 continue
             w1, w2 = np.float32(barycentric[r, c, 0]) * scale, np.float32(barycentric[r, c, 1]) * scale
             i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]

@@ -69,18 +69,18 @@ class Rasteriser:
         # Pixel positions in 1/256 pixel and depth keys of the vertices.
         self._screen = np.empty((vertex_count, 2), np.int32)
         self._key = np.empty(vertex_count, np.float32)
-        # Triangles that may be seen, and the pixel r · width + c from which the bounding box of each extends over at
-        # most 3 × 3 pixels (-1 for a larger one).
+        # Triangles that may be seen, and of each the first row, the row after the last, and the columns likewise of the
+        # pixels that its bounding box touches.
         self._front = np.empty(len(triangles) + 1, np.int32)
-        self._place = np.empty(len(triangles) + 1, np.int32)
-        self._marked = np.empty((height, width), np.uint8)
+        self._box = np.empty((len(triangles) + 1, 4), np.int16)
+        self._sums = np.empty((height + 1, width + 1), np.int32)
 
     def load(self, camera_vertices: NDArray[np.float32], intrinsics: NDArray[np.float64], projection: int) -> None:
         """Take a frame's vertices (V, 3), camera frame, and its camera; select what may be seen."""
         self._camera_vertices, self._intrinsics, self._projection = camera_vertices, intrinsics, projection
         self._count, self._near, self._farthest = _select_front(
             camera_vertices, self._triangles, intrinsics, projection, self._height, self._width,
-            self._screen, self._key, self._front, self._place,
+            self._screen, self._key, self._front, self._box,
         )  # fmt: skip
 
     def fill(self, triangle: NDArray[np.int32], key: NDArray[np.float32], *, supersampled: bool) -> None:
@@ -100,7 +100,7 @@ class Rasteriser:
         _fill_near_edges(
             self._camera_vertices, self._triangles, self._intrinsics, self._projection,
             self._screen, self._key, self._front, self._count, self._near, self._farthest,
-            self._place, edge, self._marked, triangle, key,
+            self._box, edge, self._sums, triangle, key,
         )  # fmt: skip
 
 
@@ -115,11 +115,11 @@ def _select_front(
     screen: NDArray[np.int32],
     key: NDArray[np.float32],
     front: NDArray[np.int32],
-    place: NDArray[np.int32],
+    box: NDArray[np.int16],
 ) -> tuple[int, int, float]:
     """Snap the vertices into ``screen`` and ``key`` and list in ``front`` the triangles that can be seen.
 
-    Those are the front faces whose bounding box holds a sample of the half-pixel grid, ascending; ``place`` tells where
+    Those are the front faces whose bounding box holds a sample of the half-pixel grid, ascending; ``box`` tells where
     they are (see :class:`Rasteriser`).
 
     Returns:
@@ -152,9 +152,8 @@ def _select_front(
             continue
         front[count] = t
         # A sample on the border between two pixels belongs to both.
-        r0, c0 = max((top - 1) >> 8, 0), max((left - 1) >> 8, 0)
-        small = ((bottom >> 8) - r0 < 3) & ((right >> 8) - c0 < 3) & (r0 < height) & (c0 < width)
-        place[count] = r0 * width + c0 if small else -1
+        box[count, 0], box[count, 1] = max((top - 1) >> 8, 0), min(bottom >> 8, height - 1) + 1
+        box[count, 2], box[count, 3] = max((left - 1) >> 8, 0), min(right >> 8, width - 1) + 1
         count += 1
     return count, near, farthest
 
@@ -201,56 +200,35 @@ def _fill_near_edges(
     count: int,
     near: int,
     farthest: float,
-    place: NDArray[np.int32],
+    box: NDArray[np.int16],
     edge: NDArray[np.uint8],
-    scratch: NDArray[np.uint8],
+    sums: NDArray[np.int32],
     out_triangle: NDArray[np.int32],
     out_key: NDArray[np.float32],
 ) -> None:
-    """The kernel behind :meth:`Rasteriser.fill_near_edges`; ``scratch`` (H, W) is overwritten."""
+    """The kernel behind :meth:`Rasteriser.fill_near_edges`; ``sums`` (H + 1, W + 1) is scratch."""
     out_triangle[:] = -1
     out_key[:] = np.float32(0.0)
-    _any_in_three(edge, scratch)
-    marked = scratch.ravel()
+    _sum_area(edge, sums)
     for n in range(count):
-        at = place[n]
-        if at >= 0 and not marked[at]:
-            continue
-        if at >= 0 or _touches(scratch, triangles, front[n], screen):
+        r0, r1, c0, c1 = box[n, 0], box[n, 1], box[n, 2], box[n, 3]
+        if sums[r1, c1] - sums[r0, c1] - sums[r1, c0] + sums[r0, c0] > 0:
             _fill_listed(triangles, front[n], screen, key, 0, 7, out_triangle, out_key)
     for n in range(near):
         t = front[front.shape[0] - 1 - n]
         _fill_clipped(camera_vertices, triangles, t, intrinsics, projection, farthest, 0, 7, out_triangle, out_key)
 
 
-@_inline
-def _touches(any_in_three: NDArray[np.uint8], triangles: NDArray[np.int32], t: int, screen: NDArray[np.int32]) -> bool:
-    """Whether the bounding box of triangle ``t``, of any size, holds a marked pixel."""
-    height, width = any_in_three.shape
-    x0, x1, x2 = screen[triangles[t, 0], 0], screen[triangles[t, 1], 0], screen[triangles[t, 2], 0]
-    y0, y1, y2 = screen[triangles[t, 0], 1], screen[triangles[t, 1], 1], screen[triangles[t, 2], 1]
-    c0, c1 = max((min(x0, min(x1, x2)) - 1) >> 8, 0), min(max(x0, max(x1, x2)) >> 8, width - 1)
-    r0, r1 = max((min(y0, min(y1, y2)) - 1) >> 8, 0), min(max(y0, max(y1, y2)) >> 8, height - 1)
-    # Squares of 3 × 3 that cover the box; the last ones look a little beyond it.
-    found = False
-    for r in range(r0, r1 + 1, 3):
-        for c in range(c0, c1 + 1, 3):
-            found |= any_in_three[r, c] != 0
-    return found
-
-
 @_compile
-def _any_in_three(values: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
-    """Whether any of the 3 × 3 values from (r, c) downwards and to the right is true."""
-    height, width = values.shape
-    for r in range(height):
-        r1, r2 = min(r + 1, height - 1), min(r + 2, height - 1)
-        for c in range(width):
-            out[r, c] = values[r, c] | values[r1, c] | values[r2, c]
-        for c in range(width - 2):
-            out[r, c] = out[r, c] | out[r, c + 1] | out[r, c + 2]
-        if width > 1:
-            out[r, width - 2] = out[r, width - 2] | out[r, width - 1]
+def _sum_area(values: NDArray[np.uint8], out: NDArray[np.int32]) -> None:
+    """Summed-area table (H + 1, W + 1): ``out[r, c]`` is the sum of ``values[:r, :c]`` (Crow 1984)."""
+    out[0] = 0
+    for r in range(values.shape[0]):
+        row = np.int32(0)
+        out[r + 1, 0] = 0
+        for c in range(values.shape[1]):
+            row += values[r, c]
+            out[r + 1, c + 1] = out[r, c + 1] + row
 
 
 @_inline
