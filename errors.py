@@ -43,6 +43,18 @@ class DatasetError(FacegenError, ValueError):
     """A packed dataset is damaged or incomplete; the message names the shard."""
 
 
+class NotADatasetError(DatasetError):
+    """There is no packed dataset where one was expected."""
+
+    exit_code = 2
+
+
+class UnknownChannelError(DatasetError):
+    """A channel was asked for that nothing has."""
+
+    exit_code = 2
+
+
 class RenderError(FacegenError):
     """A rendering back-end cannot work on this machine."""
 

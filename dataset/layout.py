@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facegen.errors import DatasetError
+from facegen.errors import DatasetError, NotADatasetError
 from facegen.morphable.topology import Topology
 from facegen.stages.pack import sharding
 
@@ -107,7 +107,7 @@ def open_layout(path: str | Path) -> Layout:
     root = next((place for place in (given / "dataset.zarr", given) if (place / "zarr.json").is_file()), None)
     if root is None:
         reason = "no such file or folder" if not given.exists() else "neither a run folder nor a dataset.zarr"
-        raise DatasetError(f"{given}: {reason}")
+        raise NotADatasetError(f"{given}: {reason}")
     attributes = _read_json(root / "zarr.json").get("attributes", {})
     if attributes.get("format") != FORMAT or attributes.get("format_version") != FORMAT_VERSION:
         found = f"{attributes.get('format')} {attributes.get('format_version')}"

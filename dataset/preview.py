@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from facegen.errors import DatasetError
+from facegen.errors import DatasetError, UnknownChannelError
 from facegen.storage import write_atomically
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def contact_sheet(
     """
     unknown = [name for name in channels if name not in _SHOWN]
     if unknown:
-        raise DatasetError(f"a contact sheet cannot show '{unknown[0]}'; known: {', '.join(_SHOWN)}")
+        raise UnknownChannelError(f"a contact sheet cannot show '{unknown[0]}'; known: {', '.join(_SHOWN)}")
     size = dataset.attributes["image_size"]
     width = cell or min(int(size["width"]), 256)
     height = round(width * int(size["height"]) / int(size["width"]))

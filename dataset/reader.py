@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from facegen.dataset.layout import ArrayLayout, open_layout, read_record
 from facegen.dataset.shards import Recent, ShardFile
-from facegen.errors import DatasetError
+from facegen.errors import DatasetError, UnknownChannelError
 from facegen.morphable.topology import Topology
 
 Array = NDArray[np.generic]
@@ -181,7 +181,7 @@ class FaceDataset(torch.utils.data.Dataset[Any]):
             if name not in self._layout.arrays and name not in _rebuildable():
                 nearest = difflib.get_close_matches(name, self.available, n=1, cutoff=0.5)
                 hint = f"did you mean '{nearest[0]}'?" if nearest else f"known: {', '.join(self.available)}"
-                raise DatasetError(f"{self._layout.root}: unknown channel '{name}'; {hint}")
+                raise UnknownChannelError(f"{self._layout.root}: unknown channel '{name}'; {hint}")
         return names
 
     def _read_records(self, allow_incomplete: bool) -> NDArray[np.int64]:

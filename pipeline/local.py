@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -145,6 +146,8 @@ def single_thread() -> None:
 
 def _begin_worker() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    # What there is to say of the input, the parent has said.
+    logging.getLogger("facegen").setLevel(logging.ERROR)
     single_thread()
 
 

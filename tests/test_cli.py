@@ -186,3 +186,29 @@ def test_lost_frames_and_clipped_weights_are_told(ict: Path, tmp_path: Path, nam
     law = f"sample.expression={{law: empirical, recordings: ['{take}']}}"
     told = quickstart("run", tmp_path / "run", "--dry-run", "--set", law).err.splitlines()
     assert told[0] == f"{take}: {len(whole):,} frames; {lost} lost ones skipped, {clipped:,} weights clipped to 0 … 1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("verify", "absent"), "absent: no such file or folder"),
+        (("preview", "absent"), "absent: no such file or folder"),
+        (("inspect", "."), "neither a run folder nor a dataset.zarr"),
+        (("status", "absent"), "absent: not a run folder (does not exist)"),
+    ],
+)
+def test_what_is_no_run_is_wrong_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = facegen(*arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert message in only_line(outcome.err)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_channel_is_wrong_use(clean_run: Path, tmp_path: Path) -> None:
+    outcome = facegen("preview", clean_run, "--channels", "depht", "--out", tmp_path / "sheet.png")
+    assert outcome.code == 2
+    assert "'depht'" in only_line(outcome.err)
+    assert list(tmp_path.iterdir()) == []
