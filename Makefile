@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export FACEGEN_ICT ?= $(abspath ../shared/models/ict-facekit/ict_facekit.npz)
 OPENGL_PACKAGES := libegl1 libgl1 libgl1-mesa-dri libosmesa6
 
-.PHONY: help setup system demo test lint types tests benchmark clean
+.PHONY: help setup system demo test lint types tests benchmark clean clean-kernels
 
 help:
 	@echo "make demo       set up, make 256 faces, check them, draw runs/quickstart/preview.png"
@@ -58,5 +58,8 @@ benchmark: setup
 	$(BIN)/facegen benchmark render --platform egl
 	$(BIN)/facegen benchmark run --faces 5120
 
-clean:
+clean-kernels:
+	find . -name '*.nb[ic]' -not -path './$(VENV)/*' -delete
+
+clean: clean-kernels
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from facegen.imaging.mesh import CameraMesh
 from facegen.imaging.visibility import UNIT
-from facegen.morphable.topology import Topology
+from facegen.morphable.topology import Topology, Triangles
 
 Image = NDArray[np.generic]
 
@@ -72,7 +72,8 @@ def rebuild(
     normals = mesh.normals if "normal" in result else _UNUSED_NORMALS
     # Channels that are not wanted get no pixels to be written to.
     _gather(
-        triangle_id, barycentric, topology.triangles, topology.triangle_region, topology.uv_triangles, topology.uv,
+        triangle_id, barycentric, mesh.triangles, topology.triangle_region,
+        topology.uv_triangles.view(np.uint32), topology.uv,
         topology.reference_colours, mesh.vertices, normals,
         result.get("mask", _NO_MASK), result.get("segmentation", _NO_REGION), result.get("depth", _NO_SCALAR),
         result.get("normal", _NO_VECTOR), result.get("uv", _NO_VECTOR), result.get("pncc", _NO_VECTOR),
@@ -102,9 +103,9 @@ def _at(array: NDArray[np.float32], n: int, i: int, j: int, k: int, w1: np.float
 def _gather(
     triangle_id: NDArray[np.int32],
     barycentric: NDArray[np.uint16],
-    triangles: NDArray[np.int32],
+    triangles: Triangles,
     triangle_region: NDArray[np.uint8],
-    uv_triangles: NDArray[np.int32],
+    uv_triangles: Triangles,
     uv: NDArray[np.float32],
     reference: NDArray[np.float32],
     camera: NDArray[np.float32],

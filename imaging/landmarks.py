@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.batch import PERSPECTIVE
-from facegen.imaging.camera import NEAR, project
+from facegen.imaging.camera import NEAR
 from facegen.imaging.mesh import CameraMesh
 from facegen.imaging.visibility import UNIT
+from facegen.morphable.topology import Triangles
 
 
 @dataclass(frozen=True)
@@ -48,31 +49,38 @@ def project_landmarks(
         intrinsics: (3, 3).
         projection: PERSPECTIVE or SCALED_ORTHOGRAPHIC.
     """
-    points = mesh.vertices[landmarks]
-    pixels = project(points, intrinsics, projection)
-    visible = _seen(points, pixels, mesh.vertices, mesh.triangles, triangle_id, barycentric, intrinsics, projection)
-    return Landmarks(pixels.astype(np.float32), points, visible)
+    return Landmarks(
+        *_project_and_see(
+            landmarks, mesh.vertices, mesh.triangles, triangle_id, barycentric, intrinsics, projection == PERSPECTIVE
+        )
+    )
 
 
-@numba.njit(cache=True, nogil=True)
-def _seen(
-    points: NDArray[np.float32],
-    pixels: NDArray[np.float64],
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _project_and_see(
+    landmarks: NDArray[np.int32],
     camera_vertices: NDArray[np.float32],
-    triangles: NDArray[np.int32],
+    triangles: Triangles,
     triangle_id: NDArray[np.int32],
     barycentric: NDArray[np.uint16],
     intrinsics: NDArray[np.float64],
-    projection: int,
-) -> NDArray[np.bool_]:
+    perspective: bool,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
     height, width = triangle_id.shape
-    visible = np.zeros(len(points), np.bool_)
-    for i in range(len(points)):
-        x, y, z = pixels[i, 0], pixels[i, 1], np.float64(points[i, 2])
+    pixels = np.empty((len(landmarks), 2), np.float32)
+    points = np.empty((len(landmarks), 3), np.float32)
+    visible = np.zeros(len(landmarks), np.bool_)
+    for i in range(len(landmarks)):
+        points[i] = camera_vertices[landmarks[i]]
+        z = np.float64(points[i, 2])
+        scale = 1.0 / z if perspective else 1.0
+        x = intrinsics[0, 0] * np.float64(points[i, 0]) * scale + intrinsics[0, 2]
+        y = intrinsics[1, 1] * np.float64(points[i, 1]) * scale + intrinsics[1, 2]
+        pixels[i, 0], pixels[i, 1] = x, y
         # Written so that a coordinate that is not a number is outside.
         if not (z >= NEAR and 0 <= x < width and 0 <= y < height):
             continue
-        tolerance = 1.0 + 2.0 * (z if projection == PERSPECTIVE else 1.0) / intrinsics[0, 0]
+        tolerance = 1.0 + 2.0 * (z if perspective else 1.0) / intrinsics[0, 0]
         row, column = int(y), int(x)
         for r in range(max(row - 1, 0), min(row + 2, height)):
             for c in range(max(column - 1, 0), min(column + 2, width)):
@@ -84,4 +92,4 @@ def _seen(
                     z2 = np.float64(camera_vertices[triangles[t, 2], 2])
                     if abs(z0 + w1 * (z1 - z0) + w2 * (z2 - z0) - z) <= tolerance:
                         visible[i] = True
-    return visible
+    return pixels, points, visible

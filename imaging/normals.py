@@ -8,9 +8,11 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from facegen.morphable.topology import Triangles
+
 
 @numba.njit(cache=True, nogil=True, boundscheck=False)
-def vertex_normals(vertices: NDArray[np.float32], triangles: NDArray[np.int32]) -> NDArray[np.float32]:
+def vertex_normals(vertices: NDArray[np.float32], triangles: Triangles) -> NDArray[np.float32]:
     """Unit normals (V, 3) in the frame of the vertices, weighted by triangle area; zero at vertices of no triangle.
 
     In a mirrored frame such as the camera's relative to a y-up world nothing changes sign: that map is a rotation.

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from facegen.batch import PERSPECTIVE
 from facegen.imaging.camera import NEAR
+from facegen.morphable.topology import Triangles
 
 SUBPIXELS = 256
 """Steps per pixel of the grid to which vertices are snapped."""
@@ -29,7 +30,7 @@ _inline = numba.njit(cache=True, nogil=True, boundscheck=False, error_model="num
 
 def rasterise(
     camera_vertices: NDArray[np.float32],
-    triangles: NDArray[np.int32],
+    triangles: Triangles,
     intrinsics: NDArray[np.float64],
     projection: int,
     height: int,
@@ -63,7 +64,7 @@ def rasterise(
 class Rasteriser:
     """Rasterises frame after frame of one topology at one image size; owns the arrays that this takes."""
 
-    def __init__(self, triangles: NDArray[np.int32], vertex_count: int, height: int, width: int) -> None:
+    def __init__(self, triangles: Triangles, vertex_count: int, height: int, width: int) -> None:
         self._triangles = triangles
         self._height, self._width = height, width
         # Pixel positions in 1/256 pixel and depth keys of the vertices.
@@ -107,7 +108,7 @@ class Rasteriser:
 @_compile
 def _select_front(
     camera_vertices: NDArray[np.float32],
-    triangles: NDArray[np.int32],
+    triangles: Triangles,
     intrinsics: NDArray[np.float64],
     projection: int,
     height: int,
@@ -161,7 +162,7 @@ def _select_front(
 @_compile
 def _fill_visibility(
     camera_vertices: NDArray[np.float32],
-    triangles: NDArray[np.int32],
+    triangles: Triangles,
     intrinsics: NDArray[np.float64],
     projection: int,
     supersampled: bool,
@@ -191,7 +192,7 @@ def _fill_visibility(
 @_compile
 def _fill_near_edges(
     camera_vertices: NDArray[np.float32],
-    triangles: NDArray[np.int32],
+    triangles: Triangles,
     intrinsics: NDArray[np.float64],
     projection: int,
     screen: NDArray[np.int32],
@@ -233,7 +234,7 @@ def _sum_area(values: NDArray[np.uint8], out: NDArray[np.int32]) -> None:
 
 @_inline
 def _fill_listed(
-    triangles: NDArray[np.int32],
+    triangles: Triangles,
     t: int,
     screen: NDArray[np.int32],
     key: NDArray[np.float32],
@@ -342,7 +343,7 @@ def _fill(
 
 @_compile
 def _fill_clipped(
-    camera_vertices: NDArray[np.float32], triangles: NDArray[np.int32], t: int,
+    camera_vertices: NDArray[np.float32], triangles: Triangles, t: int,
     intrinsics: NDArray[np.float64], projection: int, farthest: float, first: int, shift: int,
     out_triangle: NDArray[np.int32], out_key: NDArray[np.float32],
 ) -> None:  # fmt: skip

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from facegen.batch import PERSPECTIVE
 from facegen.imaging.camera import NEAR
+from facegen.morphable.topology import Triangles
 
 UNIT = 65535
 """The integer that stands for a barycentric weight of 1."""
@@ -128,7 +129,7 @@ def quantise(w1: float, w2: float) -> tuple[int, int]:
 @_compile
 def barycentric_coordinates(
     triangle_id: NDArray[np.int32],
-    triangles: NDArray[np.int32],
+    triangles: Triangles,
     camera_vertices: NDArray[np.float32],
     intrinsics: NDArray[np.float64],
     projection: int,

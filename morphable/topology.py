@@ -8,6 +8,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+Triangles = NDArray[np.int32] | NDArray[np.uint32]
+"""(T, 3) vertex indices."""
+
 BUST = "bust"
 """Name of the region of shoulders that were added below a head."""
 

@@ -38,7 +38,7 @@ class Plan:
 
     @property
     def configuration(self) -> dict[str, Any]:
-        """The resolved configuration as plain values, paths made absolute."""
+        """The resolved configuration as plain values; paths keep their variables."""
         return self.config.model_dump(mode="json")
 
     def description(self) -> dict[str, Any]:

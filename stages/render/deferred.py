@@ -23,8 +23,11 @@ from facegen.imaging.visibility import (
     weights_on_plane,
     weights_on_ray,
 )
+from facegen.morphable.topology import Triangles
 from facegen.stages.render.shading import F32, RGB, Light, eye_paint, inline, shade, towards_viewer
 from facegen.stages.render.surface import EYE
+
+Index = int | np.uint64
 
 _EDGE = np.float32(0.004)  # step of the depth key, relative to it, that separates two surfaces
 _LUT_SIZE = 4096
@@ -90,12 +93,24 @@ def mark_edges(
         # The ends of the row apart, so that the loop between them has no conditions.
         edge[r, 0] = _differs(key, kind, r, 0, up, down, 0, min(1, width - 1))
         for c in range(1, width - 1):
-            edge[r, c] = _differs(key, kind, r, c, up, down, c - 1, c + 1)
+            # Unsigned: compiled code tests signed indices for a count from the end, which keeps it from vectors.
+            edge[r, c] = _differs(
+                key,
+                kind,
+                np.uint64(r),
+                np.uint64(c),
+                np.uint64(up),
+                np.uint64(down),
+                np.uint64(c - 1),
+                np.uint64(c + 1),
+            )
         edge[r, width - 1] = _differs(key, kind, r, width - 1, up, down, max(width - 2, 0), width - 1)
 
 
 @inline
-def _differs(key: F32, kind: NDArray[np.uint8], r: int, c: int, up: int, down: int, left: int, right: int) -> np.uint8:
+def _differs(
+    key: F32, kind: NDArray[np.uint8], r: Index, c: Index, up: Index, down: Index, left: Index, right: Index
+) -> np.uint8:
     k, m = key[r, c], kind[r, c]
     other = (kind[up, c] != m) | (kind[down, c] != m) | (kind[r, left] != m) | (kind[r, right] != m)
     # Second differences: a surface seen at a grazing angle is steep but straight, a step is neither.
@@ -136,7 +151,7 @@ def shade_surfaces(
     triangle_id: NDArray[np.int32],
     kind: NDArray[np.uint8],
     edge: NDArray[np.uint8],
-    triangles: NDArray[np.int32],
+    triangles: Triangles,
     camera: F32,
     attributes: F32,
     polynomial: F32,
@@ -269,7 +284,7 @@ def shade_edges(
     edge: NDArray[np.uint8],
     fine_triangle: NDArray[np.int32],
     fine_key: F32,
-    triangles: NDArray[np.int32],
+    triangles: Triangles,
     camera: F32,
     attributes: F32,
     material: NDArray[np.uint8],

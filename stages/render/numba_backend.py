@@ -34,8 +34,9 @@ class NumbaRenderer(Renderer):
         self._surface = surface_of(model, ambient_occlusion(model))
         self._decode = srgb_decoding()
         self._encode = srgb_encoding()
-        self._rasteriser = Rasteriser(model.topology.triangles, model.topology.vertex_count, height, width)
-        self._attributes = np.zeros((model.topology.vertex_count, 8), np.float32)
+        triangles, count = model.topology.triangles.view(np.uint32), model.topology.vertex_count
+        self._rasteriser = Rasteriser(triangles, count, height, width)
+        self._attributes = np.zeros((count, 8), np.float32)
         self._key = np.empty((height, width), np.float32)
         self._kind = np.empty((height, width), np.uint8)
         self._edge = np.empty((height, width), np.uint8)
@@ -55,8 +56,7 @@ class NumbaRenderer(Renderer):
             )
         if view.background.shape != (self.height, self.width, 3):
             raise RenderError(f"background of shape {view.background.shape}, expected {(self.height, self.width, 3)}")
-        triangles = self.model.topology.triangles
-        mesh = CameraMesh.from_model(view.vertices, triangles, view.extrinsics)
+        mesh = CameraMesh.from_model(view.vertices, self.model.topology.triangles, view.extrinsics)
         surface = self._surface
         image = np.empty((self.height, self.width, 3), np.uint8)
         triangle_id = np.empty((self.height, self.width), np.int32)
@@ -75,12 +75,12 @@ class NumbaRenderer(Renderer):
             view.projection,
         )
         shade_surfaces(
-            triangle_id, self._kind, self._edge, triangles, mesh.vertices, self._attributes, *light,
+            triangle_id, self._kind, self._edge, mesh.triangles, mesh.vertices, self._attributes, *light,
             view.background, self._encode, image, barycentric,
         )  # fmt: skip
         shade_edges(
-            triangle_id, self._edge, self._fine_triangle, self._fine_key, triangles, mesh.vertices, self._attributes,
-            surface.material, surface.eye_direction, np.float32(surface.iris_radius), view.iris_colour, *light,
-            view.background, self._decode, self._encode, image,
+            triangle_id, self._edge, self._fine_triangle, self._fine_key, mesh.triangles, mesh.vertices,
+            self._attributes, surface.material, surface.eye_direction, np.float32(surface.iris_radius),
+            view.iris_colour, *light, view.background, self._decode, self._encode, image,
         )  # fmt: skip
         return Frame(image, triangle_id, barycentric, mesh)
