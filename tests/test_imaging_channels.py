@@ -13,6 +13,7 @@ from facegen.imaging.channels import CHANNELS, rebuild
 from facegen.imaging.mesh import CameraMesh
 from facegen.imaging.visibility import UNIT
 from facegen.morphable.model import MorphableModel
+from facegen.morphable.topology import Topology
 from facegen.settings import validate
 from facegen.stages.render.config import RenderConfig
 from facegen.stages.render.stage import RenderStage
@@ -268,3 +269,21 @@ def test_anti_aliasing_comes_near_an_eightfold_image(head: MorphableModel) -> No
         interior = np.abs(linear(small.image[row])[inside == 1] - mean[inside == 1]).mean()
         assert interior < 0.02
         assert error < 0.04, (error, interior, jagged)
+
+
+@pytest.mark.parametrize("number", [-2, 10**6])
+def test_triangle_numbers_of_damaged_data_are_refused(number: int) -> None:
+    vertices = np.array([[0, 0, 500], [10, 0, 500], [0, 10, 500]], np.float32)
+    triangles = np.array([[0, 1, 2]], np.int32)
+    topology = Topology(
+        triangles=triangles,
+        triangle_region=np.ones(1, np.uint8),
+        region_names=("background", "face"),
+        uv=np.zeros((3, 2), np.float32),
+        uv_triangles=triangles,
+        landmarks=np.zeros(1, np.int32),
+        reference=vertices,
+    )
+    triangle_id = np.array([[0, number]], np.int32)
+    with pytest.raises(ValueError, match=f"triangle_id spans .*{number}.*, expected -1 to 0"):
+        rebuild(["pncc"], topology, CameraMesh(vertices, triangles), triangle_id, np.zeros((1, 2, 2), np.uint16))
