@@ -91,7 +91,7 @@ class Renders(Arrays):
     face: NDArray[np.int64]
     """(B,) number of the face."""
     valid: NDArray[np.bool_]
-    """(B,) false for a failed face, whose other entries are all zero."""
+    """(B,) false for a failed face, whose other arrays hold nothing: triangle_id is -1, the rest 0."""
     reason: NDArray[np.str_]
     """(B,) why a face failed; empty for the valid ones."""
     vertices: Float

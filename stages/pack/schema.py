@@ -54,7 +54,10 @@ class ArraySchema:
 
 ARRAYS: tuple[ArraySchema, ...] = (
     ArraySchema("face", "face", (), "int64", "-", "-", "number of the face"),
-    ArraySchema("valid", "valid", (), "bool", "-", "-", "false for a failed face, whose rendered arrays are all zero"),
+    ArraySchema(
+        "valid", "valid", (), "bool", "-", "-",
+        "false for a failed face, whose rendered arrays hold nothing: triangle_id is -1, the others are 0",
+    ),
     ArraySchema(
         "identity_number", "identity_number", (), "int64", "-", "-", "which identity; images of one person share it"
     ),
