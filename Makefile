@@ -34,8 +34,6 @@ system:
 	else echo "OpenGL libraries are missing; pyrender tests will be skipped. Install: $(OPENGL_PACKAGES)"; fi
 
 demo: setup
-	@if [ ! -e "$(FACEGEN_ICT)" ]; then \
-	  echo "No face model at $(FACEGEN_ICT): set FACEGEN_ICT to an ICT-FaceKit file (see data/README.md)."; exit 2; fi
 	$(BIN)/facegen run quickstart --out runs/quickstart
 	$(BIN)/facegen verify runs/quickstart
 	$(BIN)/facegen preview runs/quickstart

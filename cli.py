@@ -40,6 +40,8 @@ benchmark_app = typer.Typer(
     help="Measure this machine: ratios of things measured in turn in one run.", no_args_is_help=True
 )
 app.add_typer(benchmark_app, name="benchmark")
+models_app = typer.Typer(help="Look at the face models: what they hold, and a sheet of faces.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
 
 Config = Annotated[str, typer.Argument(help="Configuration: a YAML file, or the name of a shipped one.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Run folder; made if absent, continued if it is this run's.")]
@@ -275,6 +277,57 @@ def doctor(json_: Json = False) -> None:
         print(report.doctor_text(found))
 
 
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model of `facegen models list`.")]
+
+
+@models_app.command("list")
+def models_list(json_: Json = False) -> None:
+    """Tell which face models there are, and which of them can be used here.
+
+    Example: facegen models list
+    """
+    from facegen import model_report
+
+    values = model_report.overview()
+    if json_:
+        _print_json(values)
+    else:
+        print(model_report.overview_text(values))
+
+
+@models_app.command("show")
+def models_show(model: Model, json_: Json = False) -> None:
+    """Tell what a model holds: sizes, components, expressions, regions, and the population it reproduces.
+
+    Examples: facegen models show default · facegen models show ict --json
+    """
+    from facegen import model_report
+
+    values = model_report.describe(model)
+    if json_:
+        _print_json(values)
+    else:
+        print(model_report.describe_text(values))
+
+
+@models_app.command("sheet")
+def models_sheet(
+    model: Model,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="PNG file. Default: MODEL.png.")] = None,
+    size: Annotated[int, typer.Option("--size", min=64, max=2048, help="Side of a portrait in pixels.")] = 320,
+) -> None:
+    """Draw a model: its mean in three views, people, expressions, and what its first components do.
+
+    Example: facegen models sheet default --out default.png --size 512
+    """
+    from facegen.model_report import named_model
+    from facegen.stages.render.model_sheet import write_model_sheet
+
+    path = out or Path(f"{model}.png")
+    write_model_sheet(named_model(model), path, size)
+    _say(f"wrote {path}")
+
+
 @benchmark_app.command("render")
 def benchmark_render(
     json_: Json = False,
@@ -287,11 +340,11 @@ def benchmark_render(
     Example: facegen benchmark render --platform egl --json
     """
     from facegen.benchmarks.render import run, text
-    from facegen.morphable.config import ModelConfig
+    from facegen.morphable.config import IctModelConfig
     from facegen.morphable.load import load_model
 
-    head = load_model(ModelConfig(path=model, part="head", eyes=False, teeth=False))
-    with_eyes = load_model(ModelConfig(path=model, part="head", eyes=True, teeth=False))
+    head = load_model(IctModelConfig(path=model, part="head", eyes=False, teeth=False))
+    with_eyes = load_model(IctModelConfig(path=model, part="head", eyes=True, teeth=False))
     result = run(head, dense=with_eyes, platform=platform, repeats=repeats)
     if json_:
         _print_json(result)

@@ -19,12 +19,14 @@ from facegen.batch import PERSPECTIVE
 from facegen.imaging.camera import NEAR, extrinsic_matrices, head_rotation, to_camera
 from facegen.imaging.channels import CHANNELS, rebuild
 from facegen.imaging.normals import vertex_normals
+from facegen.morphable.albedo import LinearAlbedo, TextureAlbedo
 from facegen.morphable.model import Eyeball, MorphableModel
+from facegen.morphable.texture import level_for
 from facegen.morphable.topology import Topology
 from facegen.stages.render.numba_backend import NumbaRenderer
 from facegen.stages.render.opengl import Platform, choose_platform
 from facegen.stages.render.renderer import View
-from facegen.stages.render.stage import landmarks_of
+from facegen.stages.render.stage import TEXELS_PER_PIXEL, landmarks_of
 
 Float = NDArray[np.float32]
 
@@ -112,10 +114,10 @@ def subdivide(model: MorphableModel) -> tuple[MorphableModel, NDArray[np.int64]]
         expression_names=("none",),
         expression_bounds=model.expression_bounds,
         expression_limits=(),
-        albedo_mean=_with_middles(model.albedo_mean, edges),
-        albedo_basis=none,
-        albedo_names=("none",),
+        albedo=LinearAlbedo(("none",), _with_middles(_mean_albedo(model), edges), none),
         eyes=tuple(_subdivided_eye(eye, edges, old.vertex_count) for eye in model.eyes),
+        relief=model.relief,
+        occlusion=None if model.occlusion is None else _with_middles(model.occlusion, edges),
     )
     return fine, edges
 
@@ -279,13 +281,14 @@ def _views(model: MorphableModel, size: int, frames: int) -> list[View]:
     # The head fills 80 % of the image's height.
     focal = 0.8 * size * DISTANCE / float(high[1] - low[1])
     intrinsics = np.array([[focal, 0.0, size / 2], [0.0, focal, size / 2], [0.0, 0.0, 1.0]])
+    albedo, textures = _mean_albedo(model), _mean_textures(model, size)
     light = np.zeros((9, 3), np.float32)
     light[0], light[2] = 2.5, -0.6
     direction = np.array([0.4, -0.6, -0.7], np.float32)
     return [
         View(
             vertices=vertices[i],
-            albedo=model.albedo_mean,
+            albedo=albedo,
             iris_colour=np.array([0.2, 0.3, 0.4], np.float32),
             projection=PERSPECTIVE,
             intrinsics=intrinsics,
@@ -294,9 +297,28 @@ def _views(model: MorphableModel, size: int, frames: int) -> list[View]:
             light_direction=direction / np.linalg.norm(direction),
             light_colour=np.full(3, 0.5, np.float32),
             background=generator.integers(0, 256, (size, size, 3), np.uint8),
+            **textures,
         )
         for i in range(frames)
     ]
+
+
+def _mean_albedo(model: MorphableModel) -> Float:
+    """(V, 3) linear RGB at coefficients of zero."""
+    albedo: Float = model.decode_albedo(np.zeros((1, len(model.albedo_names)), np.float32))[0]
+    return albedo
+
+
+def _mean_textures(model: MorphableModel, size: int) -> dict[str, NDArray[Any]]:
+    """Texture and relief of a view at coefficients of zero and at an image size, where the model has them."""
+    zero = np.zeros((1, len(model.albedo_names)), np.float32)
+    least, found = TEXELS_PER_PIXEL * size, dict[str, NDArray[Any]]()
+    if isinstance(model.albedo, TextureAlbedo):
+        found["texture"] = model.albedo.decode_texture(zero, level_for(model.albedo.sizes, least))[0]
+    if found and model.relief:
+        still = np.zeros((1, len(model.expression_names)), np.float32)
+        found["relief"] = model.relief.decode(zero, still, level_for(model.relief.sizes, least))[0]
+    return found
 
 
 def _subdivided_view(view: View, edges: NDArray[np.int64]) -> View:
@@ -304,7 +326,7 @@ def _subdivided_view(view: View, edges: NDArray[np.int64]) -> View:
         **{
             **vars(view),
             "vertices": _with_middles(view.vertices, edges),
-            "albedo": _with_middles(view.albedo, edges),
+            "albedo": None if view.albedo is None else _with_middles(view.albedo, edges),
         }
     )
 

@@ -28,8 +28,9 @@ _UV_CORNER, _UV_SIZE = (0.76, 0.01), (0.23, 0.23)
 def with_bust(model: MorphableModel) -> MorphableModel:
     """The model with rings of vertices added below its lowest border.
 
-    The new vertices come after the old ones and move as the vertex of the rim above them does; they have its albedo
-    and a region of their own. Nothing else changes: the faces are the same to the bit.
+    The new vertices come after the old ones and move as the vertex of the rim above them does; they have its albedo,
+    or what the texture shows in the corner of the atlas, and a region of their own. Nothing else changes: the faces are
+    the same to the bit.
 
     Raises:
         ModelError: the model has no border below its landmarks.
@@ -67,9 +68,9 @@ def with_bust(model: MorphableModel) -> MorphableModel:
         mean=mean,
         identity_basis=_extend(model.identity_basis, above),
         expression_basis=_extend(model.expression_basis, above),
-        albedo_mean=_extend(model.albedo_mean[None], above)[0],
-        albedo_basis=_extend(model.albedo_basis, above),
+        albedo=model.albedo.with_vertices(above, uv.reshape(len(grid), size + 1, 2)[1:, :-1].reshape(-1, 2)),
         vertex_masks=extended | {BUST: np.arange(len(mean)) >= count},
+        occlusion=None if model.occlusion is None else np.append(model.occlusion, model.occlusion[above]),
     )
 
 

@@ -9,6 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from facegen.morphable.albedo import Albedo
+from facegen.morphable.population import Population
+from facegen.morphable.relief import Relief
 from facegen.morphable.topology import Topology
 
 Float = NDArray[np.float32]
@@ -26,6 +29,8 @@ class Eyeball:
     """(n, 3) unit vectors from the centre to each vertex in the mean face, in the eye's frame: +z the optical axis."""
     iris_angle: float
     """Angle from the optical axis to the limbus, seen from the centre; radians."""
+    turned_by: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    """Indices of the expressions that turn it. A gaze that is given takes their place."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +56,18 @@ class MorphableModel:
     """(0, 1) for blendshape weights, (-inf, inf) for coefficients in σ."""
     expression_limits: tuple[tuple[str, str], ...]
     """Pairs (a, b) of expressions that only make sense with weight a ≤ weight b."""
-    albedo_mean: Float
-    """(V, 3) linear RGB reflectance."""
-    albedo_basis: Float
-    """(Ka, V, 3) linear RGB per σ."""
-    albedo_names: tuple[str, ...]
+    albedo: Albedo
+    """Colours of the V vertices, or a texture."""
     eyes: tuple[Eyeball, ...] = ()
     """(left, right), or none."""
     vertex_masks: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
     """Named sets of vertices, (V,) each."""
+    relief: Relief | None = None
+    """Detail finer than the mesh, in texture space."""
+    occlusion: Float | None = None
+    """(V,) share of the sky that a vertex sees, 0 … 1; ``None`` where it has to be computed."""
+    population: Population | None = None
+    """The joint law of its people, where the model has one."""
 
     @cached_property
     def pivot(self) -> Float:
@@ -73,7 +81,8 @@ class MorphableModel:
         Args:
             identity: (B, Ki) in σ.
             expression: (B, Ke).
-            gaze: (B, 2, 2) yaw and pitch of the (left, right) eyeball, radians; ``None`` looks straight ahead.
+            gaze: (B, 2, 2) yaw and pitch of the (left, right) eyeball, radians; ``None`` looks where the expression
+                turns the eyes, or straight ahead where no expression does.
             device: torch device that carries out the product.
 
         Returns:
@@ -86,34 +95,34 @@ class MorphableModel:
         vertices: Float = flat.cpu().numpy().reshape(len(identity), self.topology.vertex_count, 3)
         if gaze is not None:
             for side, eye in enumerate(self.eyes):
+                if len(eye.turned_by):
+                    turned = self.expression_basis[np.ix_(eye.turned_by, eye.vertices)]
+                    # einsum sums in one order, so a face does not depend on its batch.
+                    vertices[:, eye.vertices] -= np.einsum("bk,kvi->bvi", expression[:, eye.turned_by], turned)
                 _turn(vertices, self.mean, eye, gaze[:, side])
         return vertices
 
+    @property
+    def albedo_names(self) -> tuple[str, ...]:
+        """Of the Ka albedo coefficients."""
+        return self.albedo.names
+
     def decode_albedo(self, albedo: Float, device: str = "cpu") -> Float:
         """Linear RGB reflectance (B, V, 3), clipped to [0.01, 0.95], of coefficients (B, Ka) in σ."""
-        mean, basis = self._albedo_tensors(device)
-        flat = torch.addmm(mean, torch.from_numpy(albedo).to(device), basis).clamp_(0.01, 0.95)
-        colours: Float = flat.cpu().numpy().reshape(len(albedo), self.topology.vertex_count, 3)
-        return colours
+        return self.albedo.decode(albedo, device)
 
     @cached_property
-    def _on_device(self) -> dict[tuple[str, str], tuple[torch.Tensor, torch.Tensor]]:
+    def _on_device(self) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
         return {}
 
     def _shape_tensors(self, device: str) -> tuple[torch.Tensor, torch.Tensor]:
-        return self._tensors("shape", device, self.mean, [self.identity_basis, self.expression_basis])
-
-    def _albedo_tensors(self, device: str) -> tuple[torch.Tensor, torch.Tensor]:
-        return self._tensors("albedo", device, self.albedo_mean, [self.albedo_basis])
-
-    def _tensors(self, kind: str, device: str, mean: Float, bases: list[Float]) -> tuple[torch.Tensor, torch.Tensor]:
-        if (kind, device) not in self._on_device:
-            stacked = np.concatenate([basis.reshape(len(basis), -1) for basis in bases])
-            self._on_device[kind, device] = (
-                torch.from_numpy(mean.reshape(-1)).to(device),
-                torch.from_numpy(stacked).to(device),
+        if device not in self._on_device:
+            bases = [basis.reshape(len(basis), -1) for basis in (self.identity_basis, self.expression_basis)]
+            self._on_device[device] = (
+                torch.from_numpy(self.mean.reshape(-1)).to(device),
+                torch.from_numpy(np.concatenate(bases)).to(device),
             )
-        return self._on_device[kind, device]
+        return self._on_device[device]
 
 
 def _turn(vertices: Float, mean: Float, eye: Eyeball, gaze: Float) -> None:

@@ -7,9 +7,9 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from facegen.morphable.config import ModelConfig
+from facegen.morphable.config import DefaultModelConfig, ModelConfig
 from facegen.morphable.model import MorphableModel
 from facegen.settings import Section
 from facegen.stages.pack.config import PackConfig
@@ -34,14 +34,19 @@ class RunConfig(Section):
     """Number of faces; a run can be continued with more."""
     shard_size: Annotated[int, Field(ge=1, le=65536)] = 64
     """Faces per shard: the unit of work, of storage and of recovery."""
-    model: ModelConfig
-    """The face model."""
+    model: ModelConfig = DefaultModelConfig()
+    """The face model; the embedded one unless ``name`` says another."""
     sample: SampleConfig = SampleConfig()
     """The laws of all that is drawn."""
     render: RenderConfig = RenderConfig()
     """Image size, back-end, background."""
     pack: PackConfig = PackConfig()
     """What is stored."""
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _default_unless_said(cls, value: object) -> object:
+        return {"name": "default", **value} if isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _few_shards(self) -> RunConfig:

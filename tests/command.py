@@ -20,10 +20,10 @@ import pytest
 from facegen import cli
 
 SMALL = (
-    *("--set", "model.part=head", "--set", "model.teeth=false"),
+    *("--set", "model.resolution=coarse", "--set", "model.bust=false"),
     *("--set", "render.size=64", "--set", "shard_size=16", "--workers", "1"),
 )
-"""Overrides of the quickstart configuration that make a run of the real head a matter of a second."""
+"""Overrides of the quickstart configuration that make a run a matter of a second."""
 
 
 @dataclass(frozen=True)

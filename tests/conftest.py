@@ -1,4 +1,4 @@
-"""What all tests share: the real face model and recordings, and a small run to look at."""
+"""What all tests share: the face models, and a small run to look at."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from facegen.morphable.config import ModelConfig
+from facegen.morphable.config import DefaultModelConfig
 from facegen.morphable.load import load_model
 from facegen.morphable.model import MorphableModel
 from facegen.pipeline.local import single_thread
@@ -33,13 +33,13 @@ def ict() -> Path:
 
 
 @pytest.fixture(scope="session")
-def head(ict: Path) -> MorphableModel:
-    """The model of the small runs: the real head without teeth."""
-    return load_model(ModelConfig(path=Path("$FACEGEN_ICT"), part="head", teeth=False))
+def head() -> MorphableModel:
+    """The model of the small runs: the embedded head with few vertices."""
+    return load_model(DefaultModelConfig(resolution="coarse", bust=False))
 
 
 @pytest.fixture(scope="session")
-def clean_run(ict: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def clean_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of 48 faces in three shards. Not to be changed."""
     run = tmp_path_factory.mktemp("clean") / "run"
     outcome = quickstart("run", run)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from facegen.morphable.albedo import LinearAlbedo, TextureAlbedo
 from facegen.morphable.constraints import respect_limits
 from facegen.morphable.model import MorphableModel
 
@@ -34,6 +35,21 @@ def directed_edges(triangles: NDArray[np.int32]) -> NDArray[np.int32]:
     return np.stack([triangles, np.roll(triangles, -1, axis=1)], axis=2).reshape(-1, 2)
 
 
+def albedo_arrays(model: MorphableModel) -> tuple[Float, ...]:
+    """The albedo's float arrays, whose shapes are checked as well."""
+    albedo, vertices, count = model.albedo, model.topology.vertex_count, len(model.albedo_names)
+    if isinstance(albedo, LinearAlbedo):
+        assert albedo.mean.shape == (vertices, 3)
+        assert albedo.basis.shape == (count, vertices, 3)
+        return albedo.mean, albedo.basis
+    assert isinstance(albedo, TextureAlbedo)
+    assert albedo.mean.ndim == 3
+    assert albedo.masks.dtype == np.uint8
+    assert albedo.colours.shape == (count, 3)
+    assert albedo.vertex_uv.shape == (vertices, 2)
+    return albedo.mean, albedo.colours, albedo.vertex_uv
+
+
 class MorphableModelContract(ABC):
     """Inherit, define the fixture :meth:`model`, and the model is tested."""
 
@@ -47,11 +63,9 @@ class MorphableModelContract(ABC):
         assert model.mean.shape == (vertices, 3)
         assert model.identity_basis.shape == (len(model.identity_names), vertices, 3)
         assert model.expression_basis.shape == (len(model.expression_names), vertices, 3)
-        assert model.albedo_mean.shape == (vertices, 3)
-        assert model.albedo_basis.shape == (len(model.albedo_names), vertices, 3)
         assert model.topology.triangles.shape == model.topology.uv_triangles.shape == (triangles, 3)
         assert model.topology.triangle_region.shape == (triangles,)
-        for array in (model.mean, model.identity_basis, model.expression_basis, model.albedo_mean, model.albedo_basis):
+        for array in (model.mean, model.identity_basis, model.expression_basis, *albedo_arrays(model)):
             assert array.dtype == np.float32
             assert array.flags.c_contiguous
             assert np.isfinite(array).all()
@@ -60,6 +74,25 @@ class MorphableModelContract(ABC):
         assert model.topology.triangle_region.dtype == np.uint8
         assert model.topology.uv.dtype == model.topology.reference.dtype == np.float32
         assert all(mask.shape == (vertices,) and mask.dtype == np.bool_ for mask in model.vertex_masks.values())
+
+    def test_occlusion_and_relief_fit_the_model(self, model: MorphableModel) -> None:
+        if model.occlusion is not None:
+            assert model.occlusion.shape == (model.topology.vertex_count,)
+            assert model.occlusion.dtype == np.float32
+            assert 0.0 <= model.occlusion.min() <= model.occlusion.max() <= 1.0
+        relief = model.relief
+        if relief is not None:
+            groups, size = len(relief.names), relief.sizes[0]
+            assert relief.wrinkles.shape == (groups, size, size, 2)
+            assert relief.by_albedo.shape == (groups, len(model.albedo_names))
+            assert relief.by_expression.shape == (groups, len(model.expression_names))
+            assert relief.base.shape == relief.largest.shape == (groups,)
+            assert relief.wrinkles.dtype == relief.micro.dtype == np.int8
+            assert relief.micro.shape[2:] == (2,)
+            assert relief.micro_strength.ndim == 2
+            assert relief.micro_strength.dtype == np.uint8
+            assert relief.micro_repeats > 0
+            assert relief.micro_millimetres > 0
 
     def test_it_is_named_and_digested(self, model: MorphableModel) -> None:
         assert model.name
@@ -177,7 +210,9 @@ class MorphableModelContract(ABC):
     def test_albedo_of_zero_is_the_mean_and_every_albedo_a_reflectance(self, model: MorphableModel) -> None:
         count = len(model.albedo_names)
         mean = model.decode_albedo(np.zeros((1, count), np.float32))[0]
-        assert np.array_equal(mean, np.clip(model.albedo_mean, np.float32(0.01), np.float32(0.95)))
+        assert mean.shape == (model.topology.vertex_count, 3)
+        if isinstance(model.albedo, LinearAlbedo):
+            assert np.array_equal(mean, np.clip(model.albedo.mean, np.float32(0.01), np.float32(0.95)))
         colours = model.decode_albedo(np.random.default_rng(1).standard_normal((8, count)).astype(np.float32) * 3)
         assert colours.min() >= np.float32(0.01)
         assert colours.max() <= np.float32(0.95)

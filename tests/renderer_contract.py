@@ -16,6 +16,7 @@ from facegen.imaging.camera import NEAR, extrinsic_matrices, head_rotation, proj
 from facegen.imaging.channels import rebuild
 from facegen.imaging.landmarks import project_landmarks
 from facegen.imaging.visibility import UNIT, barycentric_coordinates
+from facegen.morphable.albedo import LinearAlbedo
 from facegen.morphable.model import MorphableModel
 from facegen.morphable.topology import Topology
 from facegen.stages.render.renderer import Frame, Renderer, View
@@ -51,9 +52,7 @@ def mesh_model(vertices: Float, triangles: NDArray[np.int32]) -> MorphableModel:
         expression_names=("none",),
         expression_bounds=(-np.inf, np.inf),
         expression_limits=(),
-        albedo_mean=np.full_like(vertices, 0.5),
-        albedo_basis=none,
-        albedo_names=("none",),
+        albedo=LinearAlbedo(("none",), np.full_like(vertices, 0.5), none),
     )
 
 
@@ -103,7 +102,7 @@ def view_of(
     direction = np.array([0.5, -0.5, -0.7], np.float32)
     return View(
         vertices=model.mean if vertices is None else vertices,
-        albedo=model.albedo_mean,
+        albedo=model.decode_albedo(np.zeros((1, len(model.albedo_names)), np.float32))[0],
         iris_colour=np.array([0.1, 0.3, 0.5], np.float32),
         projection=projection,
         intrinsics=np.array([[focal, 0.0, cx], [0.0, focal, cy], [0.0, 0.0, 1.0]]),
@@ -342,7 +341,9 @@ class RendererContract(ABC):
         with pytest.raises(RenderError, match=str(len(model.mean))):
             renderer.render(replace(view, vertices=view.vertices[:-1]))
         with pytest.raises(RenderError, match=str(len(model.mean))):
-            renderer.render(replace(view, albedo=view.albedo[:-1]))
+            renderer.render(replace(view, albedo=np.full_like(model.mean[:-1], 0.5)))
+        with pytest.raises(RenderError, match="albedo"):
+            renderer.render(replace(view, albedo=None))
         with pytest.raises(RenderError, match="background"):
             renderer.render(replace(view, background=view.background[:-1]))
         renderer.render(view)

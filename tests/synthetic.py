@@ -1,8 +1,9 @@
-"""A small made-up face model and what the stages before pack would hand over, for tests of pack and dataset."""
+"""A small made-up face model and what the stages before pack would hand over."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from facegen.imaging.landmarks import project_landmarks
 from facegen.imaging.mesh import CameraMesh
 from facegen.imaging.rasterise import rasterise
 from facegen.imaging.visibility import barycentric_coordinates
+from facegen.morphable.albedo import TextureAlbedo
+from facegen.morphable.model import MorphableModel
+from facegen.morphable.relief import Relief
 from facegen.morphable.topology import Topology
 from facegen.stages.pack.schema import DatasetSpec
 from facegen.stages.pack.writer import create_dataset, write_shard
@@ -49,6 +53,48 @@ def sphere(rows: int = 12, columns: int = 18) -> Topology:
         uv_triangles=np.arange(len(uv), dtype=np.int32).reshape(-1, 3),
         landmarks=np.argmax(aims @ reference.T, axis=1).astype(np.int32),
         reference=reference,
+    )
+
+
+def textured_model(size: int = 128) -> MorphableModel:
+    """A model of the sphere with a texture and a relief, for the coefficients of :func:`batch`."""
+    topology = sphere()
+    place = (topology.reference[:, :2] / 200 + 0.5).clip(0, 1)
+    topology = replace(topology, uv=place, uv_triangles=topology.triangles)
+    generator = np.random.default_rng(0)
+    vertices = topology.vertex_count
+    albedo = TextureAlbedo(
+        names=("a", "b", "c"),
+        mean=generator.uniform(0.5, 1.0, (size, size, 3)).astype(np.float32),
+        masks=generator.integers(0, 256, (3, size, size), np.uint8),
+        colours=np.full((3, 3), 0.3, np.float32),
+        vertex_uv=generator.random((vertices, 2)).astype(np.float32),
+    )
+    relief = Relief(
+        names=("frown",),
+        wrinkles=generator.integers(-60, 61, (1, size, size, 2), np.int8),
+        base=np.zeros(1, np.float32),
+        by_albedo=np.zeros((1, 3), np.float32),
+        by_expression=np.full((1, 4), 0.5, np.float32),
+        largest=np.full(1, 2, np.float32),
+        micro=np.zeros((4, 4, 2), np.int8),
+        micro_repeats=10.0,
+        micro_strength=np.zeros((4, 4), np.uint8),
+        micro_millimetres=3.0,
+    )
+    return MorphableModel(
+        name="textured",
+        sha256="00" * 32,
+        topology=topology,
+        mean=topology.reference,
+        identity_basis=np.zeros((6, vertices, 3), np.float32),
+        identity_names=tuple("123456"),
+        expression_basis=np.zeros((4, vertices, 3), np.float32),
+        expression_names=tuple("efgh"),
+        expression_bounds=(0.0, 1.0),
+        expression_limits=(),
+        albedo=albedo,
+        relief=relief,
     )
 
 

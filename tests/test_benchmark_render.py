@@ -11,17 +11,18 @@ from numpy.typing import NDArray
 
 from facegen.benchmarks import render as benchmark
 from facegen.errors import RenderError
-from facegen.morphable.model import Eyeball
+from facegen.morphable.model import Eyeball, MorphableModel
 from facegen.stages.render import opengl
 from facegen.tests.renderer_contract import sphere_model
+from facegen.tests.synthetic import textured_model
 
 
-def test_report_has_all_figures() -> None:
+@pytest.mark.parametrize("model", [sphere_model(10, 16), textured_model()], ids=["plain", "textured"])
+def test_report_has_all_figures(model: MorphableModel) -> None:
     try:
         opengl.choose_platform("auto")
     except RenderError as error:
         pytest.skip(str(error))
-    model = sphere_model(10, 16)
     report = benchmark.run(model, size=24, frames=2, repeats=2, dense=model)
     assert json.loads(json.dumps(report)) == report
     assert report["settings"]["platform"] in opengl.LIBRARIES

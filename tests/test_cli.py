@@ -15,7 +15,8 @@ from facegen.cli import app
 from facegen.tests.command import facegen, only_line, quickstart, states
 from facegen.tests.data_paths import shared_path
 
-COMMANDS = ["run", "sample", "render", "pack", "status", "verify", "preview", "inspect", "doctor", "benchmark"]
+GROUPS = ["models", "benchmark"]
+COMMANDS = ["run", "sample", "render", "pack", "status", "verify", "preview", "inspect", "doctor", *GROUPS]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -23,7 +24,7 @@ def test_help(name: str) -> None:
     outcome = facegen(name, "--help")
     assert outcome.code == 0
     assert outcome.err == ""
-    if name not in ("doctor", "benchmark"):
+    if name not in ("doctor", *GROUPS):
         assert f"facegen {name} " in outcome.out.replace("Usage: facegen", "")
 
 
@@ -79,7 +80,7 @@ def test_usage_errors(arguments: tuple[str, ...]) -> None:
         ),
     ],
 )
-def test_wrong_values(ict: Path, tmp_path: Path, arguments: tuple[str, ...], line: str) -> None:
+def test_wrong_values(tmp_path: Path, arguments: tuple[str, ...], line: str) -> None:
     outcome = facegen("run", "quickstart", "--out", tmp_path / "run", *arguments)
     assert outcome.code == 2
     assert outcome.out == ""
@@ -94,7 +95,7 @@ def test_a_message_is_one_line_whatever_it_quotes() -> None:
 
 
 @pytest.mark.parametrize("command", ["run", "sample", "render", "pack"])
-def test_a_dry_run_writes_nothing(ict: Path, tmp_path: Path, command: str) -> None:
+def test_a_dry_run_writes_nothing(tmp_path: Path, command: str) -> None:
     outcome = quickstart(command, tmp_path / "run", "--dry-run", "--json")
     assert outcome.code == 0
     assert outcome.err == ""
@@ -119,7 +120,7 @@ def test_json_is_alone_on_stdout(clean_run: Path, command: str) -> None:
     assert isinstance(json.loads(outcome.out), dict)
 
 
-def test_json_of_a_run(ict: Path, tmp_path: Path) -> None:
+def test_json_of_a_run(tmp_path: Path) -> None:
     outcome = quickstart("run", tmp_path / "run", "--json", faces=16)
     assert (outcome.code, outcome.err) == (0, "")
     values = outcome.json
@@ -135,7 +136,7 @@ def test_status(clean_run: Path) -> None:
     assert "48 faces in 3 shards, complete" in facegen("status", clean_run).out
 
 
-def test_quiet(ict: Path, tmp_path: Path) -> None:
+def test_quiet(tmp_path: Path) -> None:
     outcome = quickstart("run", tmp_path / "run", "--quiet", faces=16)
     assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
 
@@ -177,7 +178,7 @@ def test_a_reader_that_has_seen_enough(clean_run: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "lost"), [("take-with-lost-frames", 35), ("range-of-motion-a", 0)])
-def test_lost_frames_and_clipped_weights_are_told(ict: Path, tmp_path: Path, name: str, lost: int) -> None:
+def test_lost_frames_and_clipped_weights_are_told(tmp_path: Path, name: str, lost: int) -> None:
     take = shared_path(f"captures/arkit/{name}.csv")
     rows = [line.split(",") for line in take.read_text().splitlines()[1:]]
     whole = [[float(value) for value in row[2:54]] for row in rows if len(row) == 63]

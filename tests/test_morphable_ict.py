@@ -14,12 +14,13 @@ import pytest
 from numpy.typing import NDArray
 
 from facegen.errors import ModelError
+from facegen.morphable.albedo import LinearAlbedo
 from facegen.morphable.arkit import ARKIT_NAMES, arkit_index
-from facegen.morphable.build import build_ict
-from facegen.morphable.ict import IctSource, read_folder, read_ict, read_npz, write_npz
-from facegen.morphable.ict_layout import POLYGON_COUNT, POLYGON_RANGES
+from facegen.morphable.ict.build import build_ict
+from facegen.morphable.ict.layout import POLYGON_COUNT, POLYGON_RANGES
+from facegen.morphable.ict.parts import Part
+from facegen.morphable.ict.source import IctSource, read_folder, read_ict, read_npz, write_npz
 from facegen.morphable.model import MorphableModel
-from facegen.morphable.parts import Part
 from facegen.tests.data_paths import shared_path
 from facegen.tests.morphable_contract import MorphableModelContract, directed_edges, zeros
 
@@ -46,6 +47,11 @@ def built(part: Part, eyes: bool = True, teeth: bool = True) -> MorphableModel:
 @lru_cache(maxsize=1)
 def built_from_folder() -> MorphableModel:
     return build_ict(folder(), "head", eyes=True, teeth=False)
+
+
+def painted(model: MorphableModel) -> LinearAlbedo:
+    assert isinstance(model.albedo, LinearAlbedo)
+    return model.albedo
 
 
 class TestFull(MorphableModelContract):
@@ -94,7 +100,7 @@ def test_both_readers_agree_to_the_bit() -> None:
 
 def test_both_readers_decode_identically() -> None:
     one, other = built("head", True, False), built_from_folder()
-    assert np.array_equal(one.albedo_mean, other.albedo_mean)
+    assert np.array_equal(painted(one).mean, painted(other).mean)
     assert one.sha256 != other.sha256
     shared = [one.expression_names.index(name) for name in other.expression_names]
     identity, expression = zeros(other, 2)
@@ -334,7 +340,7 @@ def test_a_smaller_part_is_the_same_surface() -> None:
     # Two vertices of the lips' corners can coincide; nothing else does.
     assert (np.diff(kept) <= 0).sum() < 5
     assert np.array_equal(whole.expression_basis[:, kept[:1000]], part.expression_basis[:, :1000])
-    assert np.array_equal(whole.albedo_mean[kept[:1000]], part.albedo_mean[:1000])
+    assert np.array_equal(painted(whole).mean[kept[:1000]], painted(part).mean[:1000])
 
 
 def test_digests_tell_cuts_apart() -> None:
@@ -498,14 +504,14 @@ def test_melanin_spans_dark_to_fair_skin() -> None:
 def test_albedos_rarely_leave_the_range_of_reflectances() -> None:
     model = built("full")
     draws = np.random.default_rng(2).standard_normal((64, len(model.albedo_names))).astype(np.float32)
-    raw = model.albedo_mean + np.einsum("bk,kvc->bvc", draws, model.albedo_basis)
+    raw = painted(model).mean + np.einsum("bk,kvc->bvc", draws, painted(model).basis)
     assert ((raw < 0.01) | (raw > 0.95)).mean() < 0.02
 
 
 def test_paint_stays_where_it_belongs() -> None:
     model = built("full")
     topology = model.topology
-    mean, marks = model.albedo_mean, topology.landmarks
+    mean, marks = painted(model).mean, topology.landmarks
 
     def of(region: str) -> NDArray[np.float32]:
         used = topology.triangles[topology.triangle_region == topology.region_names.index(region)]
@@ -519,6 +525,6 @@ def test_paint_stays_where_it_belongs() -> None:
     assert redness[marks[[51, 57]]].min() > 1.15 * redness[marks[[2, 14]]].max()
     assert mean[marks[19]].mean() < 0.7 * mean[marks[27]].mean()
     # Skin varies with melanin, teeth and sclera do not.
-    melanin = model.albedo_basis[model.albedo_names.index("melanin")]
+    melanin = painted(model).basis[model.albedo_names.index("melanin")]
     assert melanin[marks[2]].min() > 0.03
     assert np.array_equal(melanin[model.eyes[0].vertices], np.zeros_like(melanin[model.eyes[0].vertices]))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from facegen.errors import ConfigurationError, ModelError
-from facegen.morphable.config import ModelConfig
+from facegen.morphable.config import IctModelConfig
 from facegen.morphable.load import load_model
 from facegen.settings import validate
 from facegen.tests.data_paths import shared_path
@@ -18,35 +18,37 @@ from facegen.tests.data_paths import shared_path
 def test_variables_in_the_path_are_replaced_late(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FACEGEN_ICT", str(tmp_path))
     monkeypatch.setenv("HOME", "/home/someone")
-    assert ModelConfig().path == Path("$FACEGEN_ICT")
-    assert ModelConfig().resolved_path() == tmp_path
-    assert ModelConfig(path=Path("${FACEGEN_ICT}/x.npz")).resolved_path() == tmp_path / "x.npz"
-    assert ModelConfig(path=Path("~/x.npz")).resolved_path() == Path("/home/someone/x.npz")
+    assert IctModelConfig().path == Path("$FACEGEN_ICT")
+    assert IctModelConfig().resolved_path() == tmp_path
+    assert IctModelConfig(path=Path("${FACEGEN_ICT}/x.npz")).resolved_path() == tmp_path / "x.npz"
+    assert IctModelConfig(path=Path("~/x.npz")).resolved_path() == Path("/home/someone/x.npz")
 
 
 def test_an_unset_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FACEGEN_ICT", raising=False)
     with pytest.raises(ConfigurationError, match=r"FACEGEN_ICT is not set.*data/README\.md"):
-        load_model(ModelConfig())
+        load_model(IctModelConfig())
 
 
 def test_a_missing_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be read"):
-        load_model(ModelConfig(path=tmp_path / "absent.npz"))
+        load_model(IctModelConfig(path=tmp_path / "absent.npz"))
 
 
 def test_a_full_head_without_eyes_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="take 'head'"):
-        validate(ModelConfig, {"part": "full", "eyes": False}, source="run.yaml")
+        validate(IctModelConfig, {"part": "full", "eyes": False}, source="run.yaml")
 
 
 def test_an_unknown_part_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="'part'"):
-        validate(ModelConfig, {"part": "nose"}, source="run.yaml")
+        validate(IctModelConfig, {"part": "nose"}, source="run.yaml")
 
 
 def test_a_model_is_read_once() -> None:
-    config = ModelConfig(path=shared_path("models/ict-facekit/ict_facekit.npz"), part="face", eyes=False, teeth=False)
+    config = IctModelConfig(
+        path=shared_path("models/ict-facekit/ict_facekit.npz"), part="face", eyes=False, teeth=False
+    )
     assert load_model(config) is load_model(config.model_copy())
     assert load_model(config).topology.vertex_count == 9409
 

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from facegen.errors import ModelError
-from facegen.morphable.obj import Obj, parse_obj, read_obj
+from facegen.morphable.ict.obj import Obj, parse_obj, read_obj
 
 PATH = Path("shape.obj")
 

@@ -1,4 +1,4 @@
-"""The wheel: every package and every shipped configuration, and nothing else."""
+"""The wheel: every package, configuration and model file, and nothing else."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_every_source_but_the_tests_is_in_the_wheel(wheel: set[str]) -> None:
     files = [*ROOT.glob("*.py")]
     for name in SOURCES:
         if name != "tests":
-            files += [*(ROOT / name).rglob("*.py"), *(ROOT / name).rglob("*.yaml")]
+            files += [file for ending in ("py", "yaml", "npz") for file in (ROOT / name).rglob(f"*.{ending}")]
     assert wheel == {f"facegen/{file.relative_to(ROOT).as_posix()}" for file in files}
 
 

@@ -18,8 +18,8 @@ from facegen.batch import PERSPECTIVE, SCALED_ORTHOGRAPHIC
 from facegen.errors import RenderError
 from facegen.imaging.camera import extrinsic_matrices, head_rotation, to_camera
 from facegen.imaging.channels import rebuild
-from facegen.morphable.config import ModelConfig
-from facegen.morphable.ict import NEUTRAL
+from facegen.morphable.config import IctModelConfig
+from facegen.morphable.ict.source import NEUTRAL
 from facegen.morphable.load import load_model
 from facegen.morphable.model import Eyeball, MorphableModel
 from facegen.stages.render import capabilities, opengl
@@ -243,7 +243,7 @@ def head() -> MorphableModel:
     source = data / "models" / "ict-facekit" / "ict_facekit.npz"
     if not source.exists():
         pytest.skip(f"no face model at {source}: set FACEGEN_TEST_DATA")
-    return load_model(ModelConfig(path=source, part="head"))
+    return load_model(IctModelConfig(path=source, part="head"))
 
 
 @pytest.fixture(scope="module")
@@ -308,7 +308,8 @@ def test_platforms_agree(
     if lacking is not None:
         pytest.skip(f"{lacking.reason}; run: {lacking.command}")
     view = views["yaw"]
-    arrays: dict[str, Any] = {"triangles": head.topology.triangles, **vars(view)}
+    given = {name: value for name, value in vars(view).items() if value is not None}
+    arrays: dict[str, Any] = {"triangles": head.topology.triangles, **given}
     np.savez(tmp_path / "in.npz", **arrays)
     _in_process(_OTHER_PLATFORM, tmp_path, platform)
     here = gl_renderer.render(view)
@@ -370,7 +371,7 @@ def _view(
     focal = scale if distance is None else scale * distance
     return View(
         vertices=model.decode(identity, expression, gaze)[0],
-        albedo=model.albedo_mean,
+        albedo=model.decode_albedo(np.zeros((1, len(model.albedo_names)), np.float32))[0],
         iris_colour=np.array([0.2, 0.3, 0.1], np.float32),
         projection=SCALED_ORTHOGRAPHIC if distance is None else PERSPECTIVE,
         intrinsics=np.array([[focal, 0.0, SIZE / 2 + offset[0]], [0.0, focal, SIZE / 2 + offset[1]], [0.0, 0.0, 1.0]]),

@@ -69,7 +69,7 @@ def test_stages_out_of_order_are_refused_and_then_made(clean_run: Path, tmp_path
     assert tree(run / "dataset.zarr") == tree(clean_run / "dataset.zarr")
 
 
-def test_a_damaged_stage_file_is_refused_by_name(tmp_path: Path, ict: Path) -> None:
+def test_a_damaged_stage_file_is_refused_by_name(tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert quickstart("sample", run, faces=16).code == 0
     file = run / "stages" / "sample" / "00000.npz"

@@ -29,6 +29,11 @@ def refusal(outcome: Outcome, code: int) -> str:
     return line.removeprefix("facegen: ")
 
 
+def ict_at(path: Path | str) -> tuple[str, str]:
+    """The override that takes ICT-FaceKit from a path."""
+    return "--set", f"model={{name: ict, path: {path}}}"
+
+
 class TestInputs:
     """Model and recordings that cannot be read: exit 2, and no run folder."""
 
@@ -37,34 +42,34 @@ class TestInputs:
         yield
         assert not (tmp_path / "run").exists()
 
-    def test_no_model_file(self, ict: Path, tmp_path: Path) -> None:
+    def test_no_model_file(self, tmp_path: Path) -> None:
         absent = tmp_path / "absent.npz"
-        line = refusal(quickstart("run", tmp_path / "run", "--set", f"model.path={absent}"), 2)
+        line = refusal(facegen("run", "quickstart", "--out", tmp_path / "run", *ict_at(absent)), 2)
         assert str(absent) in line
         assert "No such file" in line
 
     def test_truncated_model(self, ict: Path, tmp_path: Path) -> None:
         half = tmp_path / "half.npz"
         half.write_bytes(ict.read_bytes()[: ict.stat().st_size // 2])
-        line = refusal(quickstart("run", tmp_path / "run", "--set", f"model.path={half}"), 2)
+        line = refusal(facegen("run", "quickstart", "--out", tmp_path / "run", *ict_at(half)), 2)
         assert line.startswith(f"{half}: no readable .npz file")
 
-    def test_empty_model_folder(self, ict: Path, tmp_path: Path) -> None:
+    def test_empty_model_folder(self, tmp_path: Path) -> None:
         (tmp_path / "FaceXModel").mkdir()
-        line = refusal(quickstart("run", tmp_path / "run", "--set", f"model.path={tmp_path / 'FaceXModel'}"), 2)
+        line = refusal(facegen("run", "quickstart", "--out", tmp_path / "run", *ict_at(tmp_path / "FaceXModel")), 2)
         assert str(tmp_path / "FaceXModel") in line
 
-    def test_variable_not_set(self, ict: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delenv("FACEGEN_ICT")
-        line = refusal(quickstart("run", tmp_path / "run"), 2)
+    def test_variable_not_set(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("FACEGEN_ICT", raising=False)
+        line = refusal(facegen("run", "quickstart", "--out", tmp_path / "run", *ict_at("$FACEGEN_ICT")), 2)
         assert "the environment variable FACEGEN_ICT is not set" in line
 
-    def test_no_such_user(self, ict: Path, tmp_path: Path) -> None:
+    def test_no_such_user(self, tmp_path: Path) -> None:
         law = "sample.expression={law: empirical, recordings: ['~no-such-user/a.csv']}"
         line = refusal(quickstart("run", tmp_path / "run", "--set", law), 2)
         assert "no such user" in line
 
-    def test_recording_of_unknown_columns(self, ict: Path, tmp_path: Path) -> None:
+    def test_recording_of_unknown_columns(self, tmp_path: Path) -> None:
         text = shared_path("captures/arkit/take-facial.csv").read_text()
         recording = tmp_path / "take.csv"
         recording.write_text(text.replace("JawOpen", "JawOpn", 1))
@@ -72,7 +77,7 @@ class TestInputs:
         line = refusal(quickstart("run", tmp_path / "run", "--set", law), 2)
         assert line.startswith(f"{recording}: unknown columns 'JawOpn' (did you mean 'JawOpen'?)")
 
-    def test_absent_recording(self, ict: Path, tmp_path: Path) -> None:
+    def test_absent_recording(self, tmp_path: Path) -> None:
         law = "sample.expression={law: empirical, recordings: [/absent/take.csv]}"
         assert refusal(quickstart("run", tmp_path / "run", "--set", law), 2).startswith("/absent/take.csv: ")
 
@@ -117,24 +122,24 @@ class TestFolder:
         assert states(clean_run / "records") == before
 
     @pytest.mark.parametrize("arguments", [(), ("--overwrite",)], ids=["", "overwrite"])
-    def test_a_foreign_folder_is_left_alone(self, ict: Path, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    def test_a_foreign_folder_is_left_alone(self, tmp_path: Path, arguments: tuple[str, ...]) -> None:
         (tmp_path / "thesis.tex").write_text("years of work")
         line = refusal(quickstart("run", tmp_path, *arguments), 2)
         assert line == f"{tmp_path}: the folder is not empty and not a run; choose a new folder"
         assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
-    def test_a_foreign_run_yaml(self, ict: Path, tmp_path: Path) -> None:
+    def test_a_foreign_run_yaml(self, tmp_path: Path) -> None:
         for text in ("distance: 10 km\n", "{fingerprint: 3, faces: many, shard_size: 1}", "\0", "[1, 2"):
             (tmp_path / "run.yaml").write_text(text)
             assert str(tmp_path / "run.yaml") in refusal(quickstart("run", tmp_path, "--overwrite"), 2)
             assert (tmp_path / "run.yaml").read_text() == text
 
-    def test_a_file_in_the_way(self, ict: Path, tmp_path: Path) -> None:
+    def test_a_file_in_the_way(self, tmp_path: Path) -> None:
         (tmp_path / "run").write_text("")
         assert "a file is in the way" in refusal(quickstart("run", tmp_path / "run"), 2)
         assert str(tmp_path / "run" / "below") in refusal(quickstart("run", tmp_path / "run" / "below"), 1)
 
-    def test_a_name_that_is_too_long(self, ict: Path, tmp_path: Path) -> None:
+    def test_a_name_that_is_too_long(self, tmp_path: Path) -> None:
         assert "File name too long" in refusal(quickstart("run", tmp_path / ("x" * 300)), 1)
 
     @pytest.mark.parametrize("command", ["status", "verify", "inspect", "preview"])
@@ -247,13 +252,13 @@ class TestFailedFaces:
         assert verified.json["failed_faces"] == len(listed)
         return listed
 
-    def test_overflowing_identity(self, ict: Path, tmp_path: Path) -> None:
-        failed = self.make(tmp_path / "run", "--set", "sample.identity.width=1e38")
+    def test_overflowing_identity(self, tmp_path: Path) -> None:
+        failed = self.make(tmp_path / "run", "--set", "sample.identity={law: uniform, width: 1e38}")
         assert len(failed) == 24
         assert all("vertices are not finite" in reason for reason in failed.values())
         assert len(FaceDataset(tmp_path / "run")) == 0
 
-    def test_some_of_the_faces(self, ict: Path, tmp_path: Path) -> None:
+    def test_some_of_the_faces(self, tmp_path: Path) -> None:
         run = tmp_path / "run"
         laws = "{weight: 9, law: {law: uniform, width: 1.6}}, {weight: 1, law: {law: constant, value: 1.0e+300}}"
         law = f"sample.identity={{law: mixture, per: face, components: [{laws}]}}"
@@ -291,7 +296,7 @@ class TestFailedFaces:
         ],
         ids=["beside", "behind", "far beside", "far", "infinite light", "light", "directional light", "albedo"],
     )
-    def test_every_face(self, ict: Path, tmp_path: Path, setting: tuple[str, str], reason: str) -> None:
+    def test_every_face(self, tmp_path: Path, setting: tuple[str, str], reason: str) -> None:
         failed = self.make(tmp_path / "run", *setting)
         assert len(failed) == 24
         assert all(reason in found for found in failed.values()), failed

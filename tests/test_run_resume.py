@@ -34,7 +34,7 @@ LONG = ("run", "quickstart", "--faces", "320", *SMALL, "--set", "shard_size=4", 
 
 
 @pytest.fixture(scope="module")
-def long_run(ict: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def long_run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Every byte of the dataset that :data:`LONG` makes when nobody interrupts it."""
     run = tmp_path_factory.mktemp("long") / "run"
     assert facegen(*LONG, "--out", run).code == 0
@@ -82,7 +82,7 @@ def test_ctrl_c(long_run: dict[str, bytes], tmp_path: Path) -> None:
     assert_continues(tmp_path / "run", long_run)
 
 
-def test_ctrl_c_while_workers_start(ict: Path, tmp_path: Path) -> None:
+def test_ctrl_c_while_workers_start(tmp_path: Path) -> None:
     process = start(*LONG, "--out", tmp_path / "run", "--workers", "2", "--quiet")
     # A worker that has begun to import torch is busy with it for a second or so.
     wait_until(lambda: any(is_importing(number) for number in group_members(process.pid)) or process.poll() is not None)
@@ -180,7 +180,7 @@ def test_leftovers_of_killed_writers_are_swept(clean_run: Path, tmp_path: Path) 
     assert tree(run / "dataset.zarr") == tree(clean_run / "dataset.zarr")
 
 
-def test_a_run_killed_while_it_wrote_run_yaml_begins_anew(ict: Path, tmp_path: Path) -> None:
+def test_a_run_killed_while_it_wrote_run_yaml_begins_anew(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".run.yaml.77-88.partial").write_bytes(b"name: quick")
     assert quickstart("run", tmp_path / "run", faces=16).code == 0
@@ -226,7 +226,7 @@ def test_a_shard_that_raises_is_listed_and_the_others_finish(
     assert tree(run / "dataset.zarr") == tree(clean_run / "dataset.zarr")
 
 
-def test_a_failure_is_told_even_when_quiet(ict: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_is_told_even_when_quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task, "produce", sometimes_broken)
     outcome = quickstart("run", tmp_path / "run", "--quiet", faces=32)
     assert outcome.code == 1

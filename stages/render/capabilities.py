@@ -10,14 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from facegen.morphable.ict import NEUTRAL
+from facegen.morphable.ict.source import NEUTRAL
 from facegen.stages.render.opengl import PACKAGES, missing
 
 TIMEOUT = 60.0
 """Seconds that a driver may take to draw its first pixel."""
 
 _PYRENDER_PROBE = """
-from facegen.morphable.ict import NEUTRAL
+from facegen.morphable.ict.source import NEUTRAL
 from facegen.stages.render.opengl import choose_platform
 choose_platform({platform!r})
 import pyrender

@@ -4,6 +4,9 @@ Each pixel is shaded once, at its centre, unless a neighbour shows another mater
 averages nine samples with the trapezoidal weights 1 2 1 / 2 4 2 / 1 2 1 over its square, where samples of one surface
 (same material, near depth) share their colour; eyes, which have paint finer than their triangles, shade all nine.
 Light is linear until the last step.
+
+Models with a texture have the albedo of its texels and a normal tilted by its relief. Both are for the image alone:
+labels stay those of the mesh. numba compiles the loops once with and once without (``detail is None``).
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from facegen.imaging.visibility import (
     weights_on_ray,
 )
 from facegen.morphable.topology import Triangles
+from facegen.stages.render.detail import Detail, grain_at, relief_at, texture_at, tilted
 from facegen.stages.render.shading import F32, RGB, Light, eye_paint, inline, shade, towards_viewer
 from facegen.stages.render.surface import EYE
 
@@ -59,12 +63,13 @@ def srgb_decoding() -> F32:
 
 
 @_compile
-def pack_attributes(normals: F32, occlusion: F32, albedo: F32, attributes: F32) -> None:
+def pack_attributes(normals: F32, occlusion: F32, albedo: F32 | None, attributes: F32) -> None:
     """Put what shading interpolates side by side, for the cache's sake: normal, occlusion, albedo in (V, 8)."""
     for i in range(attributes.shape[0]):
         attributes[i, 0], attributes[i, 1], attributes[i, 2] = normals[i, 0], normals[i, 1], normals[i, 2]
         attributes[i, 3] = occlusion[i]
-        attributes[i, 4], attributes[i, 5], attributes[i, 6] = albedo[i, 0], albedo[i, 1], albedo[i, 2]
+        if albedo is not None:
+            attributes[i, 4], attributes[i, 5], attributes[i, 6] = albedo[i, 0], albedo[i, 1], albedo[i, 2]
 
 
 @_compile
@@ -160,7 +165,9 @@ def shade_surfaces(
     intrinsics: NDArray[np.float64],
     projection: int,
     background: NDArray[np.uint8],
+    decode: F32,
     encode: NDArray[np.uint8],
+    detail: Detail | None,
     image: NDArray[np.uint8],
     barycentric: NDArray[np.uint16],
 ) -> None:
@@ -174,7 +181,9 @@ def shade_surfaces(
         polynomial: (3, 10) of :func:`~facegen.stages.render.shading.light_polynomial`.
         light_vector: (3,) unit vector towards the directional light; ``light_rgb`` (3,) its colour.
         background: (H, W, 3) sRGB.
+        decode: (256,) sRGB to linear.
         encode: (4096,) linear to sRGB.
+        detail: what stands for the albedo of the vertices, if anything does.
     """
     height, width = triangle_id.shape
     perspective = projection == PERSPECTIVE
@@ -186,6 +195,9 @@ def shade_surfaces(
     rays = np.zeros(2 * _LANES, np.float64)
     weights = np.zeros(2 * _LANES, np.float64)
     values = np.ones(13 * _LANES, np.float32)
+    if detail is not None:
+        corner_uv, texture, relief, micro, micro_strength, micro_repeats, fade = detail
+        slopes = np.zeros(8 * _LANES, np.float32)
     waiting = 0
     for r in range(height):
         for c in range(width):
@@ -222,13 +234,32 @@ def shade_surfaces(
                     f0 = np.float32(1.0) - f1 - f2
                     seen_triangle = triangle_id[pr, pc]
                     ia, ib, ic = triangles[seen_triangle, 0], triangles[seen_triangle, 1], triangles[seen_triangle, 2]
-                    for k in range(7):
+                    for k in range(7 if detail is None else 4):
                         values[k * _LANES + n] = (
                             f0 * attributes[ia, k] + f1 * attributes[ib, k] + f2 * attributes[ic, k]
                         )
+                    if detail is not None and not edge[pr, pc]:
+                        u0, v0, u1, v1, u2, v2 = _six(corner_uv, seen_triangle)
+                        u, v = f0 * u0 + f1 * u1 + f2 * u2, f0 * v0 + f1 * v1 + f2 * v2
+                        red, green, blue = texture_at(texture, decode, u, v)
+                        along_u, along_v = relief_at(relief, u, v)
+                        values[4 * _LANES + n], values[5 * _LANES + n], values[6 * _LANES + n] = red, green, blue
+                        slopes[n], slopes[_LANES + n] = u1 - u0, v1 - v0
+                        slopes[2 * _LANES + n], slopes[3 * _LANES + n] = u2 - u0, v2 - v0
+                        slopes[4 * _LANES + n], slopes[5 * _LANES + n] = along_u, along_v
+                        slopes[6 * _LANES + n], slopes[7 * _LANES + n] = u, v
                     values[7 * _LANES + n] = kind[pr, pc] - 1
                     values[8 * _LANES + n] = rays[n]
                     values[9 * _LANES + n] = rays[_LANES + n]
+                if detail is not None:
+                    # Apart, because the code alone slows the loop above, and small images show no grain.
+                    if fade > np.float32(0.0):
+                        for n in range(waiting):
+                            u, v = slopes[6 * _LANES + n], slopes[7 * _LANES + n]
+                            along_u, along_v = grain_at(micro, micro_strength, micro_repeats, fade, u, v)
+                            slopes[4 * _LANES + n] += along_u
+                            slopes[5 * _LANES + n] += along_v
+                    _tilt_lanes(corners, slopes, values)
                 _shade_lanes(values, polynomial, light_vector, light_rgb, perspective)
                 for n in range(waiting):
                     pr, pc = pixel[n, 0], pixel[n, 1]
@@ -259,6 +290,26 @@ def _weigh_lanes(corners: F32, rays: NDArray[np.float64], perspective: bool, wei
         weights[_LANES + n] = w2
 
 
+@inline
+def _six(array: F32, row: Index) -> tuple[np.float32, ...]:
+    return array[row, 0], array[row, 1], array[row, 2], array[row, 3], array[row, 4], array[row, 5]
+
+
+@_compile
+def _tilt_lanes(corners: F32, slopes: F32, values: F32) -> None:
+    """Tilt the normals in ``values``; rows of ``slopes``: 0-1 u and v along side 1, 2-3 side 2, 4-5 slopes."""
+    for n in range(_LANES):
+        x, y, z = corners[n], corners[_LANES + n], corners[2 * _LANES + n]
+        normal = tilted(
+            (values[n], values[_LANES + n], values[2 * _LANES + n]),
+            (corners[3 * _LANES + n] - x, corners[4 * _LANES + n] - y, corners[5 * _LANES + n] - z),
+            (corners[6 * _LANES + n] - x, corners[7 * _LANES + n] - y, corners[8 * _LANES + n] - z),
+            slopes[n], slopes[_LANES + n], slopes[2 * _LANES + n], slopes[3 * _LANES + n],
+            (slopes[4 * _LANES + n], slopes[5 * _LANES + n]),
+        )  # fmt: skip
+        values[n], values[_LANES + n], values[2 * _LANES + n] = normal
+
+
 @_compile
 def _shade_lanes(values: F32, polynomial: F32, light_vector: F32, light_rgb: F32, perspective: bool) -> None:
     """Rows of ``values``: 0-2 normal, 3 occlusion, 4-6 albedo, 7 material, 8-9 ray; the colour goes to 10-12."""
@@ -276,6 +327,12 @@ def _shade_lanes(values: F32, polynomial: F32, light_vector: F32, light_rgb: F32
         values[10 * _LANES + n] = red
         values[11 * _LANES + n] = green
         values[12 * _LANES + n] = blue
+
+
+@inline
+def _side(array: F32, a: Index, b: Index) -> RGB:
+    """Row b less row a."""
+    return array[b, 0] - array[a, 0], array[b, 1] - array[a, 1], array[b, 2] - array[a, 2]
 
 
 @_compile
@@ -299,6 +356,7 @@ def shade_edges(
     background: NDArray[np.uint8],
     decode: F32,
     encode: NDArray[np.uint8],
+    detail: Detail | None,
     image: NDArray[np.uint8],
 ) -> None:
     """Write ``image`` for the edge pixels; arguments as for :func:`shade_surfaces`, and
@@ -308,7 +366,6 @@ def shade_edges(
         material: (T,).
         eye_direction: (V, 3) see :class:`facegen.stages.render.surface.Surface`, and so is ``iris_radius``.
         iris_rgb: (3,) linear RGB.
-        decode: (256,) sRGB to linear.
     """
     height, width = triangle_id.shape
     perspective = projection == PERSPECTIVE
@@ -321,6 +378,8 @@ def shade_edges(
     surface_key = np.empty(9, np.float32)
     surface_kind = np.empty(9, np.uint8)
     surface_colour = np.empty((9, 3), np.float32)
+    if detail is not None:
+        corner_uv, texture, relief, micro, micro_strength, micro_repeats, fade = detail
     for r in range(height):
         for c in range(width):
             if not edge[r, c]:
@@ -351,14 +410,28 @@ def shade_edges(
                     w1, w2 = weights_on_ray(point(camera, ia), point(camera, ib), point(camera, ic), u, v, perspective)
                     f1, f2 = np.float32(w1), np.float32(w2)
                     f0 = one - f1 - f2
-                    albedo = _interpolate(attributes, 4, ia, ib, ic, f0, f1, f2)
+                    normal = _interpolate(attributes, 0, ia, ib, ic, f0, f1, f2)
+                    if detail is None:
+                        albedo = _interpolate(attributes, 4, ia, ib, ic, f0, f1, f2)
+                    else:
+                        u0, v0, u1, v1, u2, v2 = _six(corner_uv, t)
+                        tu, tv = f0 * u0 + f1 * u1 + f2 * u2, f0 * v0 + f1 * v1 + f2 * v2
+                        albedo = texture_at(texture, decode, tu, tv)
+                        along_u, along_v = relief_at(relief, tu, tv)
+                        if fade > zero:
+                            grain_u, grain_v = grain_at(micro, micro_strength, micro_repeats, fade, tu, tv)
+                            along_u, along_v = along_u + grain_u, along_v + grain_v
+                        normal = tilted(
+                            normal, _side(camera, ia, ib), _side(camera, ia, ic), u1 - u0, v1 - v0, u2 - u0, v2 - v0,
+                            (along_u, along_v),
+                        )  # fmt: skip
                     if kind == EYE:
                         direction = _interpolate(eye_direction, 0, ia, ib, ic, f0, f1, f2)
                         albedo = eye_paint(direction, iris_radius, iris, albedo)
                     surface_key[found] = key
                     surface_kind[found] = kind
                     surface_colour[found, 0], surface_colour[found, 1], surface_colour[found, 2] = shade(
-                        _interpolate(attributes, 0, ia, ib, ic, f0, f1, f2),
+                        normal,
                         f0 * attributes[ia, 3] + f1 * attributes[ib, 3] + f2 * attributes[ic, 3],
                         albedo, towards_viewer(u, v, perspective), kind, sh, light, light_colour,
                     )  # fmt: skip

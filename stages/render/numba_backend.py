@@ -18,7 +18,7 @@ from facegen.stages.render.deferred import (
     srgb_decoding,
     srgb_encoding,
 )
-from facegen.stages.render.occlusion import ambient_occlusion
+from facegen.stages.render.detail import DetailParts
 from facegen.stages.render.renderer import Frame, Renderer, View
 from facegen.stages.render.shading import light_polynomial
 from facegen.stages.render.surface import surface_of
@@ -28,10 +28,12 @@ class NumbaRenderer(Renderer):
     """One sample a pixel for the labels; pixels at edges get eight more for their colour (stages.render.shading)."""
 
     name: ClassVar[str] = "numba"
+    draws_textures: ClassVar[bool] = True
 
     def __init__(self, model: MorphableModel, height: int, width: int) -> None:
         super().__init__(model, height, width)
-        self._surface = surface_of(model, ambient_occlusion(model))
+        self._surface = surface_of(model)
+        self._detail = DetailParts(model.topology, model.relief)
         self._decode = srgb_decoding()
         self._encode = srgb_encoding()
         triangles, count = model.topology.triangles.view(np.uint32), model.topology.vertex_count
@@ -49,13 +51,7 @@ class NumbaRenderer(Renderer):
         Raises:
             RenderError: when the arrays of ``view`` do not fit the model or the image size.
         """
-        count = self.model.topology.vertex_count
-        if view.vertices.shape != (count, 3) or view.albedo.shape != (count, 3):
-            raise RenderError(
-                f"the model has {count} vertices, the view {view.vertices.shape[0]} and {view.albedo.shape[0]} colours"
-            )
-        if view.background.shape != (self.height, self.width, 3):
-            raise RenderError(f"background of shape {view.background.shape}, expected {(self.height, self.width, 3)}")
+        self._check(view)
         mesh = CameraMesh.from_model(view.vertices, self.model.topology.triangles, view.extrinsics)
         surface = self._surface
         image = np.empty((self.height, self.width, 3), np.uint8)
@@ -66,7 +62,11 @@ class NumbaRenderer(Renderer):
         rasteriser.fill(triangle_id, self._key, supersampled=False)
         mark_edges(triangle_id, self._key, surface.material, self._kind, self._edge)
         rasteriser.fill_near_edges(self._edge, self._fine_triangle, self._fine_key)
-        pack_attributes(mesh.normals, surface.occlusion, view.albedo, self._attributes)
+        textured = view.texture is not None
+        pack_attributes(mesh.normals, surface.occlusion, None if textured else view.albedo, self._attributes)
+        detail = None
+        if view.texture is not None:
+            detail = self._detail.of(view.texture, view.relief, mesh, view.intrinsics, view.projection)
         light = (
             light_polynomial(view.light_sh),
             view.light_direction,
@@ -76,11 +76,31 @@ class NumbaRenderer(Renderer):
         )
         shade_surfaces(
             triangle_id, self._kind, self._edge, mesh.triangles, mesh.vertices, self._attributes, *light,
-            view.background, self._encode, image, barycentric,
+            view.background, self._decode, self._encode, detail, image, barycentric,
         )  # fmt: skip
         shade_edges(
             triangle_id, self._edge, self._fine_triangle, self._fine_key, mesh.triangles, mesh.vertices,
             self._attributes, surface.material, surface.eye_direction, np.float32(surface.iris_radius),
-            view.iris_colour, *light, view.background, self._decode, self._encode, image,
+            view.iris_colour, *light, view.background, self._decode, self._encode, detail, image,
         )  # fmt: skip
         return Frame(image, triangle_id, barycentric, mesh)
+
+    def _check(self, view: View) -> None:
+        count = self.model.topology.vertex_count
+        if view.vertices.shape != (count, 3):
+            raise RenderError(f"the model has {count} vertices, the view {view.vertices.shape[0]}")
+        if view.texture is None:
+            if view.albedo is None:
+                raise RenderError("the view has neither albedo nor texture")
+            if view.albedo.shape != (count, 3):
+                raise RenderError(f"the model has {count} vertices, the view {view.albedo.shape[0]} colours")
+        for name, array, depth, kind in (("texture", view.texture, 3, np.uint8), ("relief", view.relief, 2, np.int8)):
+            if array is None:
+                continue
+            if array.ndim != 3 or not array.size or array.shape[2] != depth or array.dtype != kind:
+                found = f"shape {array.shape} and type {array.dtype}"
+                raise RenderError(f"{name} of {found}, expected (S, S, {depth}) and {kind.__name__}")
+        if view.relief is not None and view.texture is None:
+            raise RenderError("the view has a relief but no texture")
+        if view.background.shape != (self.height, self.width, 3):
+            raise RenderError(f"background of shape {view.background.shape}, expected {(self.height, self.width, 3)}")

@@ -40,6 +40,8 @@ class PyrenderRenderer(Renderer):
 
     The image is pyrender's metallic-roughness shading with four samples a pixel: the directional light, and of the
     spherical-harmonic light its constant part as ambient. The triangle number is sampled at each pixel's centre.
+    Colours are those of the vertices, interpolated: of a model with a texture, what that has at the vertices; relief
+    is not drawn.
 
     Args:
         model: the face model.
@@ -52,6 +54,7 @@ class PyrenderRenderer(Renderer):
     """
 
     name: ClassVar[str] = "pyrender"
+    draws_textures: ClassVar[bool] = False
 
     def __init__(self, model: MorphableModel, height: int, width: int, platform: Platform = "auto") -> None:
         super().__init__(model, height, width)
@@ -90,13 +93,13 @@ class PyrenderRenderer(Renderer):
         Raises:
             RenderError: the view's arrays do not fit the model or the image size.
         """
-        self._check(view)
+        albedo = self._check(view)
         mesh = CameraMesh.from_model(view.vertices, self.model.topology.triangles, view.extrinsics)
         triangle_id, _ = self._visibility(view, mesh.vertices)
         barycentric = barycentric_coordinates(
             triangle_id, mesh.triangles, mesh.vertices, view.intrinsics, view.projection
         )
-        return Frame(self._image(view, mesh.vertices), triangle_id, barycentric, mesh)
+        return Frame(self._image(view, mesh.vertices, albedo), triangle_id, barycentric, mesh)
 
     def depth(self, view: View) -> Float:
         """Depth (H, W) float32 at the pixel centres from OpenGL's depth buffer: mm along the optical axis, 0 for none.
@@ -112,8 +115,11 @@ class PyrenderRenderer(Renderer):
         """Free the OpenGL context; the renderer cannot be used afterwards."""
         self._finalizer()
 
-    def _check(self, view: View) -> None:
+    def _check(self, view: View) -> Float:
+        """The view's albedo."""
         expected = (self.model.topology.vertex_count, 3)
+        if view.albedo is None:
+            raise RenderError(f"view.albedo: expected shape {expected}, found none")
         for name in ("vertices", "albedo"):
             found = getattr(view, name).shape
             if found != expected:
@@ -122,6 +128,7 @@ class PyrenderRenderer(Renderer):
             raise RenderError(
                 f"view.background: expected shape {(self.height, self.width, 3)}, found {view.background.shape}"
             )
+        return view.albedo
 
     def _visibility(self, view: View, camera_vertices: Float) -> tuple[NDArray[np.int32], Float]:
         """Triangle numbers and depth (H, W) at the pixel centres."""
@@ -143,12 +150,12 @@ class PyrenderRenderer(Renderer):
             depth = near + value * (far - near)
         return triangle_id, np.where(triangle_id >= 0, depth, 0.0).astype(np.float32)
 
-    def _image(self, view: View, camera_vertices: Float) -> NDArray[np.uint8]:
+    def _image(self, view: View, camera_vertices: Float, albedo: Float) -> NDArray[np.uint8]:
         camera = self._camera(view, camera_vertices)
         if camera is None:
             return view.background.copy()
         self._context._platform.make_current()
-        colours = view.albedo.copy()
+        colours = albedo.copy()
         colours[self._eye_vertices] = view.iris_colour
         colours[self._pupil_vertices] = PUPIL[1]
         normals = vertex_normals(camera_vertices, self.model.topology.triangles)

@@ -21,8 +21,8 @@ class View:
 
     vertices: Float
     """(V, 3) model frame, mm."""
-    albedo: Float
-    """(V, 3) linear RGB reflectance."""
+    albedo: Float | None
+    """(V, 3) linear RGB reflectance; ``None`` where a texture stands for it."""
     iris_colour: Float
     """(3,) linear RGB reflectance."""
     projection: int
@@ -39,6 +39,10 @@ class View:
     """(3,) linear RGB."""
     background: NDArray[np.uint8]
     """(H, W, 3) sRGB."""
+    texture: NDArray[np.uint8] | None = None
+    """(S, S, 3) sRGB reflectance, see :class:`facegen.morphable.albedo.TextureAlbedo`."""
+    relief: NDArray[np.int8] | None = None
+    """(S', S', 2) slopes times 64, see :class:`facegen.morphable.relief.Relief`; only with a texture."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ class Renderer(ABC):
     """Renders faces of one model at one image size. One instance serves one thread."""
 
     name: ClassVar[str]
+    draws_textures: ClassVar[bool]
+    """Whether it takes the colours of a model with a texture from that, instead of from the vertices."""
 
     def __init__(self, model: MorphableModel, height: int, width: int) -> None:
         self.model = model

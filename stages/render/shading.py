@@ -13,7 +13,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from facegen.stages.render.surface import SKIN
+from facegen.stages.render.surface import LASH, LIP, SKIN
 
 F32 = NDArray[np.float32]
 RGB = tuple[np.float32, np.float32, np.float32]
@@ -122,7 +122,7 @@ def shade(
     """Linear RGB of a surface point; vectors in the camera frame.
 
     Spherical harmonics dimmed by the occlusion, a directional light that wraps around skin, red most, and a
-    Blinn-Phong highlight with Schlick's Fresnel term at F0 = 0.028 (0.04 for eyes and what is wet).
+    Blinn-Phong highlight with Schlick's Fresnel term at F0 = 0.028 (0.04 for eyes and what is wet, none for lashes).
 
     Args:
         normal: of any length but zero.
@@ -138,7 +138,10 @@ def shade(
     nx, ny, nz = normal
     scale = one / np.float32(math.sqrt(nx * nx + ny * ny + nz * nz + np.float32(1e-20)))
     nx, ny, nz = nx * scale, ny * scale, nz * scale
-    skin = kind == SKIN
+    # Compared as float32: the material comes in a row of floats, and mixed types would be compared as float64.
+    material = np.float32(kind)
+    lip = material == np.float32(LIP)
+    skin = lip | (material == np.float32(SKIN))
     lambert = nx * light[0] + ny * light[1] + nz * light[2]
     direct_seen = _smooth(np.float32(0.15), np.float32(0.65), seen)
     light_r, light_g, light_b = (
@@ -164,11 +167,13 @@ def shade(
     power24 = power8 * power8 * power8
     power32 = power24 * power8
     power128 = power32 * power32 * power32 * power32
-    # On skin a broad lobe (n·h)^16 and, for its oil, a narrower one (n·h)^48; elsewhere (n·h)^256.
+    # On skin a broad lobe (n·h)^16 and, for its oil, a narrower one (n·h)^48; on moist lips (n·h)^64 as well; elsewhere
+    # (n·h)^256.
     lobe = power8 * np.float32(1.6) + power24 * np.float32(1.4) if skin else power128 * np.float32(33.0)
+    lobe = lobe + power32 * np.float32(3.0) if lip else lobe
     grazing = one - np.float32(math.sqrt(one_lv * np.float32(0.5)))
     grazing2 = grazing * grazing
     base = np.float32(0.028) if skin else np.float32(0.04)
     fresnel = base + (one - base) * grazing2 * grazing2 * grazing
-    strength = fresnel * lobe * min(max(lambert * np.float32(2.0), zero), one)
+    strength = zero if material == np.float32(LASH) else fresnel * lobe * min(max(lambert * np.float32(2.0), zero), one)
     return red + strength * light_r, green + strength * light_g, blue + strength * light_b

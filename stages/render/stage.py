@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facegen.batch import Renders, Samples
 from facegen.imaging.landmarks import Landmarks, project_landmarks
+from facegen.morphable.albedo import TextureAlbedo
 from facegen.morphable.model import MorphableModel
+from facegen.morphable.texture import level_for
 from facegen.stages.render.background import draw_background
 from facegen.stages.render.config import RenderConfig
 from facegen.stages.render.numba_backend import NumbaRenderer
@@ -18,6 +21,9 @@ from facegen.stages.render.renderer import Frame, Renderer, View
 DECODE_BLOCK = 16
 """Faces decoded by one matrix product. Blocks are aligned to the face number and always full, so that a face's place in
 the product, and with it the last bit of its vertices, does not depend on the shard."""
+
+TEXELS_PER_PIXEL = 1.5
+"""Least size of a texture, relative to the image's longer side: a face fills less of the atlas than of its portrait."""
 
 BRIGHTEST = 1e6
 """Largest light that is rendered: 1 makes a white surface white, and much more overflows in float32."""
@@ -30,6 +36,7 @@ class RenderStage:
         self._config = config
         self._model = model
         self._renderer = make_renderer(config, model)
+        self._texels = TEXELS_PER_PIXEL * max(config.height_width) if self._renderer.draws_textures else None
 
     def render(self, samples: Samples) -> Renders:
         """Decode and render the faces of a batch; those that fail are marked, with their reason."""
@@ -52,29 +59,29 @@ class RenderStage:
         for rows in _aligned_blocks(samples.face):
             # Overflow is no reason to warn: such a face fails, with its reason.
             with np.errstate(over="ignore", invalid="ignore"):
-                vertices, albedo = decode_block(self._model, samples, rows)
+                decoded = decode_block(self._model, samples, rows, self._texels)
             for place, row in enumerate(rows):
-                reason = self._render_face(samples, row, vertices[place], albedo[place], renders)
+                reason = self._render_face(samples, row, decoded, place, renders)
                 renders.reason[row] = reason
                 renders.valid[row] = not reason
         return renders
 
-    def _render_face(
-        self, samples: Samples, row: int, vertices: NDArray[np.float32], albedo: NDArray[np.float32], out: Renders
-    ) -> str:
-        """Render into ``out`` at ``row``; what went wrong, or an empty string."""
+    def _render_face(self, samples: Samples, row: int, decoded: Decoded, place: int, out: Renders) -> str:
+        """Render into ``out`` at ``row`` what was decoded at ``place``; what went wrong, or an empty string."""
         reason = _unusable(samples, row)
         if reason:
             return reason
+        vertices = decoded.vertices[place]
         if not np.isfinite(vertices).all():
             broken = int((~np.isfinite(vertices)).any(axis=1).sum())
             return f"{broken} of {len(vertices)} vertices are not finite"
-        if not np.isfinite(albedo).all():
+        # A texture is finite whatever the coefficients are.
+        if not np.isfinite(samples.albedo[row] if decoded.albedo is None else decoded.albedo[place]).all():
             return "the albedo is not finite"
         height, width = self._config.height_width
         view = View(
             vertices=vertices,
-            albedo=albedo,
+            albedo=None if decoded.albedo is None else decoded.albedo[place],
             iris_colour=samples.iris_colour[row],
             projection=int(samples.projection[row]),
             intrinsics=samples.intrinsics[row],
@@ -83,6 +90,8 @@ class RenderStage:
             light_direction=samples.light_direction[row],
             light_colour=samples.light_colour[row],
             background=draw_background(self._config.background, int(samples.background_seed[row]), height, width),
+            texture=None if decoded.texture is None else decoded.texture[place],
+            relief=None if decoded.relief is None else decoded.relief[place],
         )
         frame = self._renderer.render(view)
         if frame.triangle_id.max() < 0:
@@ -146,10 +155,29 @@ def landmarks_of(model: MorphableModel, view: View, frame: Frame) -> Landmarks:
     )
 
 
-def decode_block(
-    model: MorphableModel, samples: Samples, rows: Sequence[int]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Vertices and albedo (len(rows), V, 3) of faces that share one block of :data:`DECODE_BLOCK`."""
+@dataclass(frozen=True)
+class Decoded:
+    """What the coefficients of n faces make: their shape, and their albedo as vertex colours or as textures."""
+
+    vertices: NDArray[np.float32]
+    """(n, V, 3) model frame, mm."""
+    albedo: NDArray[np.float32] | None = None
+    """(n, V, 3) linear RGB reflectance."""
+    texture: NDArray[np.uint8] | None = None
+    """(n, S, S, 3) sRGB reflectance."""
+    relief: NDArray[np.int8] | None = None
+    """(n, S', S', 2) slopes times 64."""
+
+
+def decode_block(model: MorphableModel, samples: Samples, rows: Sequence[int], texels: float | None = None) -> Decoded:
+    """Decode faces that share one block of :data:`DECODE_BLOCK`.
+
+    Args:
+        model: the model.
+        samples: a batch.
+        rows: (n,) which of its faces.
+        texels: texture of a model that has one: the least size that does; ``None`` for vertex colours.
+    """
     place = samples.face[list(rows)] % DECODE_BLOCK
 
     def full(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -158,7 +186,15 @@ def decode_block(
         return block
 
     vertices = model.decode(full(samples.identity), full(samples.expression), full(samples.gaze))
-    return vertices[place], model.decode_albedo(full(samples.albedo))[place]
+    if texels is None or not isinstance(model.albedo, TextureAlbedo):
+        return Decoded(vertices[place], albedo=model.decode_albedo(full(samples.albedo))[place])
+    # These do not depend on the batch.
+    albedo, expression, detail = samples.albedo[list(rows)], samples.expression[list(rows)], model.relief
+    return Decoded(
+        vertices[place],
+        texture=model.albedo.decode_texture(albedo, level_for(model.albedo.sizes, texels)),
+        relief=None if detail is None else detail.decode(albedo, expression, level_for(detail.sizes, texels)),
+    )
 
 
 def _aligned_blocks(face: NDArray[np.int64]) -> list[list[int]]:

@@ -8,7 +8,16 @@ from pydantic import Field, field_validator, model_validator
 
 from facegen.settings import Section
 from facegen.stages.sample.iris import IrisColour
-from facegen.stages.sample.laws import Constant, Empirical, Gaussian, ScalarLaw, Uniform, VectorLaw
+from facegen.stages.sample.laws import (
+    Constant,
+    Empirical,
+    FromPopulation,
+    Gaussian,
+    PersonLaw,
+    ScalarLaw,
+    Uniform,
+    VectorLaw,
+)
 
 
 class PoseConfig(Section):
@@ -88,18 +97,18 @@ class SampleConfig(Section):
 
     images_per_identity: int = Field(default=1, ge=1, le=10**12)
     """Consecutive faces that share identity, albedo and iris."""
-    identity: ScalarLaw = Uniform(width=1.7)
-    """Identity coefficients, σ."""
+    identity: PersonLaw = Uniform(width=1.7)
+    """Identity coefficients, σ. Here, in ``albedo`` and in ``iris``, ``population`` draws one person for all three."""
     expression: VectorLaw = Constant(value=0)
     """Expression coefficients: weights 0 … 1 of blendshape models, σ of others."""
     expression_symmetry: float = Field(default=0.0, ge=0, le=1)
     """Probability that a face takes the left side's expression weights on the right side too."""
-    albedo: ScalarLaw = Gaussian()
+    albedo: PersonLaw = Gaussian()
     """Albedo coefficients, σ."""
-    iris: dict[IrisColour, Annotated[float, Field(ge=0)]] = Field(
+    iris: dict[IrisColour, Annotated[float, Field(ge=0)]] | Literal["population"] = Field(
         default={"brown": 0.5, "hazel": 0.15, "green": 0.1, "blue": 0.2, "grey": 0.05}
     )
-    """Relative frequency of iris colours."""
+    """Relative frequency of iris colours, or ``population``."""
     gaze: Annotated[DrawnGaze | RecordedGaze, Field(discriminator="source")] = DrawnGaze()
     """Direction of the eyes."""
     pose: PoseConfig = PoseConfig()
@@ -118,6 +127,15 @@ class SampleConfig(Section):
     def _consistent(self) -> SampleConfig:
         if self.gaze.source == "recorded" and not isinstance(self.expression, Empirical):
             raise ValueError("'gaze: {source: recorded}' needs 'expression: {law: empirical, …}'")
-        if sum(self.iris.values()) <= 0:
+        if isinstance(self.iris, dict) and sum(self.iris.values()) <= 0:
             raise ValueError("'iris' needs at least one colour of positive frequency")
         return self
+
+    @property
+    def needs_population(self) -> bool:
+        """Whether anything is drawn from the model's population."""
+        return (
+            isinstance(self.identity, FromPopulation)
+            or isinstance(self.albedo, FromPopulation)
+            or self.iris == "population"
+        )

@@ -109,5 +109,12 @@ class Empirical(Section):
     """Standard deviation of Gaussian noise added to each weight before it is clipped to its bounds."""
 
 
+class FromPopulation(Section):
+    """One person of the model's population, whose identity, albedo and iris belong together (not for other numbers)."""
+
+    law: Literal["population"] = "population"
+
+
 ScalarLaw = Annotated[Uniform | Gaussian | Constant | Mixture, Field(discriminator="law")]
 VectorLaw = Annotated[Uniform | Gaussian | Constant | Mixture | Empirical, Field(discriminator="law")]
+PersonLaw = Annotated[Uniform | Gaussian | Constant | Mixture | FromPopulation, Field(discriminator="law")]

@@ -10,18 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.batch import PERSPECTIVE, SCALED_ORTHOGRAPHIC, Samples
+from facegen.errors import ConfigurationError
 from facegen.imaging.camera import extrinsic_matrices, head_rotation
 from facegen.morphable.arkit import arkit_index
 from facegen.morphable.constraints import respect_limits
 from facegen.morphable.livelink import Recording, read_livelink
 from facegen.morphable.model import MorphableModel
+from facegen.morphable.population import PopulationDraw
 from facegen.paths import expand
 from facegen.randomness import generator
 from facegen.settings import Section
 from facegen.stages.sample.config import DrawnGaze, SampleConfig
 from facegen.stages.sample.grid import Grid
 from facegen.stages.sample.iris import iris_colour
-from facegen.stages.sample.laws import Empirical
+from facegen.stages.sample.laws import Empirical, FromPopulation
 from facegen.stages.sample.light import directional_light, spherical_harmonics
 
 Float64 = NDArray[np.float64]
@@ -43,9 +45,12 @@ class Sampler:
             seed: of the run.
 
         Raises:
-            ConfigurationError: when a grid sweeps a parameter that does not exist.
+            ConfigurationError: when a grid sweeps a parameter that does not exist, or a law asks for a population that
+                the model does not have.
             CaptureError: when a recording cannot be read.
         """
+        if config.needs_population and model.population is None:
+            raise ConfigurationError(f"sample: the model '{model.name}' has no population to draw people from")
         self._config = config
         self._model = model
         self._size = height, width
@@ -143,10 +148,28 @@ class Sampler:
         albedo = np.empty((len(number), len(model.albedo_names)))
         iris = np.empty((len(number), 3))
         for row, n in enumerate(int(n) for n in number):
-            identity[row] = config.identity.draw(self._generator("identity", n), identity.shape[1])
-            albedo[row] = config.albedo.draw(self._generator("albedo", n), albedo.shape[1])
-            iris[row] = iris_colour(config.iris, self._generator("iris", n))
+            law, colours = config.identity, config.albedo
+            identity[row] = (
+                self._person(n).identity
+                if isinstance(law, FromPopulation)
+                else law.draw(self._generator("identity", n), identity.shape[1])
+            )
+            albedo[row] = (
+                self._person(n).albedo
+                if isinstance(colours, FromPopulation)
+                else colours.draw(self._generator("albedo", n), albedo.shape[1])
+            )
+            iris[row] = (
+                self._person(n).iris
+                if config.iris == "population"
+                else iris_colour(config.iris, self._generator("iris", n))
+            )
         return identity, albedo, iris
+
+    def _person(self, number: int) -> PopulationDraw:
+        """The person that identity, albedo and iris share: the same however often it is asked for."""
+        assert self._model.population is not None
+        return self._model.population.draw(self._generator("population", number))
 
     def _draw_expression(self, number: NDArray[np.int64]) -> tuple[Float64, Float64 | None]:
         """Expression coefficients (B, Ke) and, when recorded eyes are asked for, the gaze (B, 2, 2)."""
@@ -238,11 +261,12 @@ def _right_to_left(names: tuple[str, ...]) -> dict[int, int]:
 
 def _lids_follow(expression: Float64, names: tuple[str, ...], gaze: Float64) -> None:
     """Set the eyeLook weights, where the model has them, to what the gaze (B, 2, 2) asks for; in place."""
-    for side, suffix, outwards in ((0, "_L", 1.0), (1, "_R", -1.0)):
+    for side, suffixes, outwards in ((0, ("_L", "Left"), 1.0), (1, ("_R", "Right"), -1.0)):
         yaw, pitch = gaze[:, side, 0] * outwards, gaze[:, side, 1]
         for name, angle in (("Out", yaw), ("In", -yaw), ("Up", pitch), ("Down", -pitch)):
-            if f"eyeLook{name}{suffix}" in names:
-                expression[:, names.index(f"eyeLook{name}{suffix}")] = (angle / _LID_RANGE).clip(0, 1)
+            for suffix in suffixes:
+                if f"eyeLook{name}{suffix}" in names:
+                    expression[:, names.index(f"eyeLook{name}{suffix}")] = (angle / _LID_RANGE).clip(0, 1)
 
 
 def recording_paths(config: SampleConfig) -> tuple[Path, ...]:

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from facegen.morphable.ict_layout import NARROW_FACE, POLYGON_RANGES, SCLERA
+from facegen.morphable.ict.layout import NARROW_FACE, POLYGON_RANGES, SCLERA
 
 Part = Literal["full", "head", "face", "narrow-face"]
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from facegen.morphable.parts import REGION_NAMES, Cut
+from facegen.morphable.ict.parts import REGION_NAMES, Cut
 
 _SQUARES: dict[str, tuple[float, float, float]] = {
     "face": (0.0, 0.0, 0.75),

@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from facegen.morphable.parts import REGION_NAMES
+from facegen.morphable.ict.parts import REGION_NAMES
 
 Values = NDArray[np.float64]
 Float = NDArray[np.float32]
@@ -67,7 +67,7 @@ def paint(points: Float, landmarks: NDArray[np.int32], region: NDArray[np.uint8]
     Args:
         points: (V, 3) neutral positions, mm, model frame.
         landmarks: (68,) Multi-PIE landmark vertices.
-        region: (V,) index into :data:`facegen.morphable.parts.REGION_NAMES`.
+        region: (V,) index into :data:`facegen.morphable.ict.parts.REGION_NAMES`.
     """
     p = points.astype(np.float64)
     marks = p[landmarks]

@@ -8,14 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.errors import ModelError
-from facegen.morphable import paint as painting
-from facegen.morphable.atlas import pack_atlas
-from facegen.morphable.eyes import fit_eyeball
-from facegen.morphable.ict import IctSource
-from facegen.morphable.ict_layout import IRIS_RIM, NARROW_FACE, POLYGON_RANGES
-from facegen.morphable.lips import INNER, OUTER, edge_loop, enclosed_polygons
+from facegen.morphable.albedo import LinearAlbedo
+from facegen.morphable.ict import paint as painting
+from facegen.morphable.ict.atlas import pack_atlas
+from facegen.morphable.ict.eyes import fit_eyeball
+from facegen.morphable.ict.layout import IRIS_RIM, NARROW_FACE, POLYGON_RANGES
+from facegen.morphable.ict.lips import INNER, OUTER, edge_loop, enclosed_polygons
+from facegen.morphable.ict.parts import REGION_NAMES, Cut, Part, cut, polygon_regions
+from facegen.morphable.ict.source import IctSource
 from facegen.morphable.model import MorphableModel
-from facegen.morphable.parts import REGION_NAMES, Cut, Part, cut, polygon_regions
 from facegen.morphable.topology import Topology
 
 MILLIMETRES = np.float32(10.0)
@@ -71,9 +72,11 @@ def build_ict(source: IctSource, part: Part = "full", eyes: bool = True, teeth: 
         expression_names=source.expression_names,
         expression_bounds=(0.0, 1.0),
         expression_limits=tuple(pair for pair in LIMITS if known.issuperset(pair)),
-        albedo_mean=paint.mean[kept.vertices],
-        albedo_basis=np.ascontiguousarray(paint.basis[:, kept.vertices]),
-        albedo_names=painting.NAMES,
+        albedo=LinearAlbedo(
+            names=painting.NAMES,
+            mean=paint.mean[kept.vertices],
+            basis=np.ascontiguousarray(paint.basis[:, kept.vertices]),
+        ),
         eyes=tuple(
             fit_eyeball(_used(kept, f"eyeball_{side}"), mean, source.neutral[slice(*IRIS_RIM[side])] * MILLIMETRES)
             for side in ("left", "right")

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.errors import ModelError
-from facegen.morphable.ict_layout import POLYGON_COUNT, UV_COUNT, VERTEX_COUNT
-from facegen.morphable.obj import Obj, read_obj
+from facegen.morphable.ict.layout import POLYGON_COUNT, UV_COUNT, VERTEX_COUNT
+from facegen.morphable.ict.obj import Obj, read_obj
 
 _LOG = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Ambient occlusion of the mean face: which share of the sky each vertex sees."""
+"""Ambient occlusion: which share of the sky each vertex of a mesh sees."""
 
 from __future__ import annotations
 
@@ -9,34 +9,31 @@ from facegen.batch import SCALED_ORTHOGRAPHIC
 from facegen.imaging.camera import to_camera
 from facegen.imaging.normals import vertex_normals
 from facegen.imaging.rasterise import rasterise
-from facegen.morphable.model import MorphableModel
+from facegen.morphable.topology import Triangles
 
 _DIRECTIONS = 96
 _SIZE = 192
 
 
-def ambient_occlusion(model: MorphableModel) -> NDArray[np.float32]:
+def ambient_occlusion(vertices: NDArray[np.float32], triangles: Triangles) -> NDArray[np.float32]:
     """Cosine-weighted share of unobstructed directions (V,), 0 … 1.
 
-    Depth maps of the face from directions spread over the sphere tell which vertices each direction reaches. The face
-    is the mean with its mouth half open where the model can open it, so that teeth are not black when it smiles.
+    Depth maps of the mesh from directions spread over the sphere tell which vertices each direction reaches.
+
+    Args:
+        vertices: (V, 3) mm.
+        triangles: (T, 3).
     """
-    expression = np.zeros((1, len(model.expression_names)), np.float32)
-    if "jawOpen" in model.expression_names:
-        expression[0, model.expression_names.index("jawOpen")] = 0.35
-    vertices = model.decode(np.zeros((1, len(model.identity_names)), np.float32), expression)[0]
     centre = (vertices.max(axis=0) + vertices.min(axis=0)) / 2
     vertices = vertices - centre
     radius = float(np.linalg.norm(vertices, axis=1).max())
-    normals = vertex_normals(vertices, model.topology.triangles).astype(np.float64)
+    normals = vertex_normals(vertices, triangles).astype(np.float64)
     reached = np.zeros(len(vertices))
     possible = np.full(len(vertices), 1e-6)
     intrinsics = np.array([[_SIZE / (2 * radius), 0, _SIZE / 2], [0, _SIZE / (2 * radius), _SIZE / 2], [0, 0, 1.0]])
     for direction in _sphere(_DIRECTIONS):
         camera = to_camera(vertices, _looking_along(-direction, 2 * radius))
-        _, key = rasterise(
-            camera, model.topology.triangles, intrinsics, SCALED_ORTHOGRAPHIC, _SIZE, _SIZE, supersampled=True
-        )
+        _, key = rasterise(camera, triangles, intrinsics, SCALED_ORTHOGRAPHIC, _SIZE, _SIZE, supersampled=True)
         # Grid position of each vertex; the farthest of the four samples around it tolerates slopes.
         pixel = camera[:, :2].astype(np.float64) * intrinsics[0, 0] + _SIZE / 2
         column, row = (pixel * 2).astype(np.int64).clip(0, 2 * _SIZE - 1).T

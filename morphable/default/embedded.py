@@ -1,0 +1,273 @@
+"""The shipped default model: from ``model.npz`` to a morphable model at any level."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegen.morphable.albedo import TextureAlbedo
+from facegen.morphable.default.packing import read_arrays, unpack_basis
+from facegen.morphable.model import Eyeball, MorphableModel
+from facegen.morphable.population import Population
+from facegen.morphable.relief import Relief
+from facegen.morphable.subdivision import butterfly, split
+from facegen.morphable.topology import Topology
+
+Float = NDArray[np.float32]
+Arrays = dict[str, NDArray[Any]]
+Resolution = Literal["coarse", "default", "dense"]
+Expressions = Literal["arkit", "pca"]
+
+_POPULATION = "population."
+
+LIMITS = (("mouthClose", "jawOpen"),)
+"""``mouthClose`` closes the lips of an open jaw: beyond ``jawOpen`` they would pass through each other."""
+
+
+def load_default(resolution: Resolution = "default", expressions: Expressions = "arkit") -> MorphableModel:
+    """The default model.
+
+    Args:
+        resolution: ``coarse`` (about 3,000 vertices), ``default`` (11,000) or ``dense`` (45,000): each splits every
+            triangle of the one before in four and keeps its vertices, their numbers and their positions.
+        expressions: ``arkit`` for the 52 blendshapes of ARKit, or ``pca`` for 29 principal components of recorded
+            performances in σ, about their mean expression.
+
+    Raises:
+        ModelError: the shipped file is damaged.
+    """
+    data, arrays = _stored()
+    model = _default_model(hashlib.sha256(data).hexdigest(), arrays)
+    if expressions == "pca":
+        model = _in_components(model, arrays)
+    if resolution == "coarse":
+        return _coarsened(model, arrays)
+    return _refined(model) if resolution == "dense" else model
+
+
+@lru_cache(maxsize=1)
+def _stored() -> tuple[bytes, Arrays]:
+    data = files("facegen.morphable.default").joinpath("model.npz").read_bytes()
+    return data, read_arrays(data, "the embedded model")
+
+
+def _default_model(digest: str, arrays: Arrays) -> MorphableModel:
+    mean, triangles, regions = arrays["mean"], arrays["triangles"], tuple(arrays["region_names"].tolist())
+    topology = Topology(
+        triangles=triangles,
+        triangle_region=arrays["triangle_region"],
+        region_names=regions,
+        uv=arrays["uv"],
+        uv_triangles=arrays["uv_triangles"],
+        landmarks=arrays["landmarks"],
+        reference=mean,
+    )
+    names = {kind: tuple(arrays[f"{kind}_names"].tolist()) for kind in ("identity", "expression", "albedo", "relief")}
+    turning = np.flatnonzero([name.startswith("eyeLook") for name in names["expression"]]).astype(np.int32)
+    return MorphableModel(
+        name="default",
+        sha256=digest,
+        topology=topology,
+        mean=mean,
+        identity_basis=unpack_basis(arrays["identity_planes"], arrays["identity_scale"]),
+        identity_names=names["identity"],
+        expression_basis=unpack_basis(arrays["expression_planes"], arrays["expression_scale"]),
+        expression_names=names["expression"],
+        expression_bounds=(0.0, 1.0),
+        expression_limits=LIMITS,
+        albedo=TextureAlbedo(
+            names["albedo"],
+            _albedo_mean(arrays),
+            arrays["albedo_masks"],
+            arrays["albedo_colours"],
+            arrays["uv"][arrays["vertex_coordinate"]],
+        ),
+        eyes=tuple(
+            Eyeball(
+                vertices=arrays[f"eye_{side}"],
+                centre=arrays[f"eye_{side}_centre"],
+                direction=arrays[f"eye_{side}_direction"],
+                iris_angle=float(arrays["iris_angle"]),
+                turned_by=turning,
+            )
+            for side in ("left", "right")
+        ),
+        vertex_masks={
+            name: np.isin(np.arange(len(mean)), triangles[arrays["triangle_region"] == number])
+            for number, name in enumerate(regions)
+            if number
+        },
+        relief=_relief(names["relief"], arrays),
+        occlusion=arrays["occlusion"].astype(np.float32) / np.float32(255),
+        population=Population.from_arrays(
+            {name.removeprefix(_POPULATION): array for name, array in arrays.items() if name.startswith(_POPULATION)}
+        ),
+    )
+
+
+def _albedo_mean(arrays: Arrays) -> Float:
+    high, low = arrays["albedo_mean_planes"].astype(np.float32)
+    mean: Float = (high * np.float32(256) + low) * arrays["albedo_mean_step"]
+    return mean
+
+
+def _relief(names: tuple[str, ...], arrays: Arrays) -> Relief:
+    boxes, packed = arrays["relief_boxes"], arrays["relief_values"]
+    size = int(arrays["relief_size"])
+    wrinkles = np.zeros((len(names), size, size, 2), np.int8)
+    start = 0
+    for group, (top, bottom, left, right) in zip(wrinkles, boxes.tolist(), strict=True):
+        count = (bottom - top) * (right - left) * 2
+        group[top:bottom, left:right] = packed[start : start + count].reshape(bottom - top, right - left, 2)
+        start += count
+    return Relief(
+        names=names,
+        wrinkles=wrinkles,
+        base=arrays["relief_base"],
+        by_albedo=arrays["relief_by_albedo"],
+        by_expression=arrays["relief_by_expression"],
+        largest=arrays["relief_largest"],
+        micro=arrays["relief_micro"],
+        micro_repeats=float(arrays["relief_micro_repeats"]),
+        micro_strength=arrays["relief_micro_strength"],
+        micro_millimetres=float(arrays["relief_micro_millimetres"]),
+    )
+
+
+@dataclass(frozen=True)
+class _Refinement:
+    """From the default to the dense level."""
+
+    triangles: NDArray[np.int64]
+    edges: NDArray[np.int64]
+    weights: Any
+    """(E, V) of the new vertices."""
+
+    def __call__(self, values: Float) -> Float:
+        """(…, V, 3) to (…, V + E, 3)."""
+        flat = np.moveaxis(values, -2, 0).reshape(values.shape[-2], -1)
+        new = (self.weights @ flat).astype(np.float32)
+        joined = np.concatenate([flat, new]).reshape(-1, *np.moveaxis(values, -2, 0).shape[1:])
+        return np.ascontiguousarray(np.moveaxis(joined, 0, -2))
+
+
+def _refined(model: MorphableModel) -> MorphableModel:
+    """Every triangle split in four; the new vertices lie on a smooth surface through the old ones."""
+    old = model.topology
+    triangles, edges = split(old.triangles, old.vertex_count)
+    refine = _Refinement(triangles, edges, butterfly(old.triangles, old.vertex_count, edges).astype(np.float32))
+    uv_triangles, uv_edges = split(old.uv_triangles, len(old.uv))
+    uv = np.concatenate([old.uv, old.uv[uv_edges].mean(axis=1)]).astype(np.float32)
+    # The edge's texture coordinates are those of the first triangle that has it.
+    corner = np.empty(len(triangles) * 3, np.int64)
+    corner[:] = uv_triangles.reshape(-1)
+    _, first = np.unique(triangles.reshape(-1), return_index=True)
+    mean = refine(model.mean)
+    assert isinstance(model.albedo, TextureAlbedo)
+    middle = uv[corner[first[old.vertex_count :]]]
+    return replace(
+        model,
+        sha256=_derived(model, "dense"),
+        topology=replace(
+            old,
+            triangles=triangles.astype(np.int32),
+            triangle_region=np.repeat(old.triangle_region, 4),
+            uv=uv,
+            uv_triangles=uv_triangles.astype(np.int32),
+            reference=mean,
+        ),
+        mean=mean,
+        identity_basis=refine(model.identity_basis),
+        expression_basis=refine(model.expression_basis),
+        albedo=replace(model.albedo, vertex_uv=np.concatenate([model.albedo.vertex_uv, middle])),
+        eyes=tuple(_refined_eye(eye, edges, old.vertex_count) for eye in model.eyes),
+        vertex_masks={
+            name: np.concatenate([mask, mask[edges].all(axis=1)]) for name, mask in model.vertex_masks.items()
+        },
+        occlusion=None if model.occlusion is None else refine(model.occlusion[:, None])[:, 0].clip(0, 1),
+    )
+
+
+def _refined_eye(eye: Eyeball, edges: NDArray[np.int64], count: int) -> Eyeball:
+    direction = np.zeros((count, 3), np.float32)
+    direction[eye.vertices] = eye.direction
+    inside = np.isin(edges, eye.vertices).all(axis=1)
+    middle = direction[edges[inside]].sum(axis=1)
+    middle /= np.linalg.norm(middle, axis=1, keepdims=True)
+    return replace(
+        eye,
+        vertices=np.concatenate([eye.vertices, (count + np.flatnonzero(inside)).astype(np.int32)]),
+        direction=np.concatenate([eye.direction, middle]),
+    )
+
+
+def _coarsened(model: MorphableModel, arrays: Arrays) -> MorphableModel:
+    """Only the vertices of the coarse level, which are the first."""
+    triangles, uv_triangles = arrays["coarse_triangles"], arrays["coarse_uv_triangles"]
+    count = int(triangles.max()) + 1
+    old = model.topology
+    mean = model.mean[:count]
+    assert isinstance(model.albedo, TextureAlbedo)
+    return replace(
+        model,
+        sha256=_derived(model, "coarse"),
+        topology=replace(
+            old,
+            triangles=triangles,
+            triangle_region=np.ascontiguousarray(old.triangle_region[::4]),
+            uv=old.uv[: int(uv_triangles.max()) + 1],
+            uv_triangles=uv_triangles,
+            reference=mean,
+        ),
+        mean=mean,
+        identity_basis=np.ascontiguousarray(model.identity_basis[:, :count]),
+        expression_basis=np.ascontiguousarray(model.expression_basis[:, :count]),
+        albedo=replace(model.albedo, vertex_uv=model.albedo.vertex_uv[:count]),
+        eyes=tuple(
+            replace(eye, vertices=eye.vertices[eye.vertices < count], direction=eye.direction[eye.vertices < count])
+            for eye in model.eyes
+        ),
+        vertex_masks={name: mask[:count] for name, mask in model.vertex_masks.items()},
+        occlusion=None if model.occlusion is None else model.occlusion[:count],
+    )
+
+
+def _in_components(model: MorphableModel, arrays: Arrays) -> MorphableModel:
+    """The expressions as principal components of recorded ones, about their mean."""
+    weights, centre = arrays["expression_components"], arrays["expression_centre"]
+    flat = model.expression_basis.reshape(len(model.expression_names), -1)
+    basis = (weights @ flat).reshape(len(weights), *model.mean.shape).astype(np.float32)
+    offset = (centre @ flat).reshape(model.mean.shape).astype(np.float32)
+    # The eyes turn by the gaze alone.
+    for eye in model.eyes:
+        basis[:, eye.vertices] = 0
+        offset[eye.vertices] = 0
+    mean = model.mean + offset
+    relief = model.relief
+    assert relief is not None
+    return replace(
+        model,
+        sha256=_derived(model, "pca"),
+        topology=replace(model.topology, reference=mean),
+        mean=mean,
+        expression_basis=basis,
+        expression_names=tuple(f"expression_{i + 1}" for i in range(len(weights))),
+        expression_bounds=(-np.inf, np.inf),
+        expression_limits=(),
+        eyes=tuple(replace(eye, turned_by=np.zeros(0, np.int32)) for eye in model.eyes),
+        relief=replace(
+            relief,
+            base=(relief.base + relief.by_expression @ centre).astype(np.float32),
+            by_expression=(relief.by_expression @ weights.T).astype(np.float32),
+        ),
+    )
+
+
+def _derived(model: MorphableModel, how: str) -> str:
+    return hashlib.sha256(f"{model.sha256} {how}".encode()).hexdigest()

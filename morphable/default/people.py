@@ -1,0 +1,67 @@
+"""The default model's population, fitted to drawn heads and read from the tables of attributes."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from facegen.morphable.default.components import Components
+from facegen.morphable.default.draw import attribute_law, term_names
+from facegen.morphable.default.identity import effects_of
+from facegen.morphable.population import Population
+
+Float = NDArray[np.float64]
+
+_LOW, _HIGH = -2.4, 2.4
+
+
+@lru_cache(maxsize=1)
+def read_people() -> dict[str, Any]:
+    """The contents of ``people.yaml``. Not to be changed: it is shared."""
+    text = files("facegen.morphable.default").joinpath("people.yaml").read_text(encoding="utf-8")
+    values: dict[str, Any] = yaml.safe_load(text)
+    return values
+
+
+def fit_population(components: Components) -> Population:
+    """The joint law of the identity components, by linear regression on the drawn heads, and of the albedo."""
+    law, table = attribute_law(), read_people()
+    terms = law.terms(components.attributes)
+    regressors = np.concatenate([np.ones((len(terms), 1)), terms], axis=1)
+    # Shares sum to 1, so the regressors are dependent: the smallest of the solutions.
+    identity_map = np.linalg.lstsq(regressors, components.coefficients, rcond=1e-9)[0].T
+    residual = components.coefficients - regressors @ identity_map.T
+    covariance = np.cov(residual, rowvar=False, bias=True) + 1e-9 * np.eye(residual.shape[1])
+    factor = np.linalg.cholesky(covariance).astype(np.float64)
+    names = tuple(table["albedo"])
+    entries = list(table["albedo"].values())
+    of_terms = [
+        {name: value for name, value in entry.items() if name not in ("at", "spread", "low", "high")}
+        for entry in entries
+    ]
+    iris, ancestries = table["iris"], term_names()[3:]
+    return Population(
+        ancestries=ancestries,
+        albedo_names=names,
+        iris_names=tuple(iris["colours"]),
+        attributes=law,
+        identity_map=identity_map,
+        identity_factor=factor,
+        albedo_map=np.stack(
+            [
+                [entry.get("at", 0.0), *effects_of(shifts, term_names())]
+                for entry, shifts in zip(entries, of_terms, strict=True)
+            ]
+        ),
+        albedo_spread=np.array([entry["spread"] for entry in entries]),
+        albedo_bounds=np.array([[entry.get("low", _LOW), entry.get("high", _HIGH)] for entry in entries]),
+        iris_colours=np.array(list(iris["colours"].values())),
+        iris_frequencies=np.stack(
+            [effects_of(iris["frequencies"][name], tuple(iris["colours"])) for name in ancestries]
+        ),
+    )
