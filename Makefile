@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 export FACEGEN_ICT ?= $(abspath ../shared/models/ict-facekit/ict_facekit.npz)
 OPENGL_PACKAGES := libegl1 libgl1 libgl1-mesa-dri libosmesa6
 
-.PHONY: help setup system demo test lint types tests benchmark clean clean-kernels
+.PHONY: help setup system demo test lint types tests model benchmark clean clean-kernels
 
 help:
 	@echo "make demo       set up, make 256 faces, check them, draw runs/quickstart/preview.png"
 	@echo "make test       set up, lint, check types, run all tests"
 	@echo "make benchmark  measure this machine (render against pyrender, a whole run)"
+	@echo "make model      build the embedded face model again from its sources"
 	@echo "make setup      only the virtual environment in .venv and the OpenGL libraries"
 	@echo "make clean      remove .venv and what the tools cached"
 
@@ -50,6 +51,9 @@ types:
 
 tests:
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+model: setup
+	$(BIN)/python -m facegen.morphable.default.build
 
 benchmark: setup
 	$(BIN)/facegen benchmark render --platform osmesa

@@ -328,6 +328,27 @@ def models_sheet(
     _say(f"wrote {path}")
 
 
+@models_app.command("play")
+def models_play(
+    recording: Annotated[Path, typer.Argument(help="A take of Live Link Face: CSV.")],
+    model: Annotated[list[str] | None, typer.Option("--model", "-m", help="Models; repeatable.")] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="PNG file.")] = Path("performance.png"),
+    frames: Annotated[int, typer.Option("--frames", "-n", min=1, max=120, help="How many frames.")] = 12,
+    size: Annotated[int, typer.Option("--size", min=64, max=2048, help="Side of a portrait in pixels.")] = 256,
+) -> None:
+    """Draw the frames of a recorded performance that differ most, on one model or side by side on several.
+
+    Example: facegen models play take.csv --model default --model ict --out side-by-side.png
+    """
+    from facegen.model_report import named_model
+    from facegen.morphable.livelink import read_livelink
+    from facegen.stages.render.model_sheet import write_performance
+
+    take = read_livelink(recording)
+    write_performance([named_model(name) for name in model or ["default"]], take, out, size, frames)
+    _say(f"wrote {out}")
+
+
 @benchmark_app.command("render")
 def benchmark_render(
     json_: Json = False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from facegen.morphable.config import DefaultModelConfig, IctModelConfig
 from facegen.morphable.load import load_model
 
 if TYPE_CHECKING:
+    from facegen.morphable.anthropometry import Anthropometry
     from facegen.morphable.model import MorphableModel
 
 _MODELS: dict[str, tuple[DefaultModelConfig | IctModelConfig, str, str]] = {
@@ -100,6 +102,9 @@ def describe(name: str) -> dict[str, Any]:
         "albedo_names": list(model.albedo_names),
         "relief_names": [] if model.relief is None else list(model.relief.names),
     }
+    if model.anthropometry is not None:
+        values["measurements"] = _measurements(model, model.anthropometry)
+        values["measurements_source"] = model.anthropometry.source
     if model.population is not None:
         values["population"] = model.population.describe()
     return values
@@ -121,9 +126,49 @@ def describe_text(values: dict[str, Any]) -> str:
     if values["relief_names"]:
         lines.append(f"  relief        {_listed(values['relief_names'])}")
     lines.append("  regions       " + ", ".join(f"{name} ({count:,})" for name, count in values["regions"].items()))
+    if "measurements" in values:
+        lines += ["", *_measurement_lines(values)]
     if "population" in values:
         lines += ["", values["population"]["text"]]
     return "\n".join(lines)
+
+
+_PEOPLE = 500
+"""How many people are drawn to measure the model's spread."""
+
+
+def _measurements(model: MorphableModel, law: Anthropometry) -> list[dict[str, Any]]:
+    """The table that the model reproduces, beside what is measured on its mean head and on drawn people; mm."""
+    still = np.zeros((_PEOPLE, len(model.expression_names)), np.float32)
+    identity = np.zeros((_PEOPLE, len(model.identity_names)), np.float32)
+    mean = law.measure(model.decode(identity[:1], still[:1]))[0]
+    table = zip(law.names, law.male.tolist(), law.female.tolist(), law.spread.tolist(), mean.tolist(), strict=True)
+    rows: list[dict[str, Any]] = [
+        {"name": name, "men": men, "women": women, "sd": sd, "mean_head": round(value, 2)}
+        for name, men, women, sd, value in table
+    ]
+    if model.population is not None:
+        for number in range(_PEOPLE):
+            identity[number] = model.population.draw(np.random.Generator(np.random.Philox(key=[1, number]))).identity
+        drawn = law.measure(model.decode(identity, still))
+        for row, wanted, value in zip(rows, law.pooled.tolist(), drawn.std(axis=0).tolist(), strict=True):
+            row |= {"pooled_sd": round(wanted, 2), "people_sd": round(value, 2)}
+    return rows
+
+
+def _measurement_lines(values: dict[str, Any]) -> list[str]:
+    columns = ("men", "women", "sd", "mean_head", "pooled_sd", "people_sd")
+    heads = ("men", "women", "SD", "mean head", "pooled SD", "people's SD")
+    lines = [
+        "measurements, mm: the table that the population reproduces, and what is measured on the mean head and on "
+        f"{_PEOPLE} drawn people",
+        " " * 24 + "".join(head.rjust(13) for head in heads),
+    ]
+    lines += [
+        f"{row['name']:<24}" + "".join(f"{row[c]:13.2f}" if c in row else " " * 13 for c in columns)
+        for row in values["measurements"]
+    ]
+    return [*lines, *textwrap.wrap(values["measurements_source"], 116)]
 
 
 def _sizes(model: MorphableModel) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from facegen.imaging.camera import NEAR, extrinsic_matrices, head_rotation, to_c
 from facegen.imaging.channels import CHANNELS, rebuild
 from facegen.imaging.normals import vertex_normals
 from facegen.morphable.albedo import LinearAlbedo, TextureAlbedo
-from facegen.morphable.model import Eyeball, MorphableModel
+from facegen.morphable.model import MorphableModel
+from facegen.morphable.subdivision import split, subdivided_eye
 from facegen.morphable.texture import level_for
 from facegen.morphable.topology import Topology
 from facegen.stages.render.numba_backend import NumbaRenderer
@@ -91,14 +92,14 @@ def subdivide(model: MorphableModel) -> tuple[MorphableModel, NDArray[np.int64]]
         The finer model, and the vertex pairs (E, 2) whose middles follow its first V vertices.
     """
     old = model.topology
-    triangles, edges = _split(old.triangles, old.vertex_count)
-    uv_triangles, uv_edges = _split(old.uv_triangles, len(old.uv))
+    triangles, edges = split(old.triangles, old.vertex_count)
+    uv_triangles, uv_edges = split(old.uv_triangles, len(old.uv))
     topology = Topology(
-        triangles=triangles,
+        triangles=triangles.astype(np.int32),
         triangle_region=np.repeat(old.triangle_region, 4),
         region_names=old.region_names,
         uv=_with_middles(old.uv, uv_edges),
-        uv_triangles=uv_triangles,
+        uv_triangles=uv_triangles.astype(np.int32),
         landmarks=old.landmarks,
         reference=_with_middles(old.reference, edges),
     )
@@ -115,7 +116,7 @@ def subdivide(model: MorphableModel) -> tuple[MorphableModel, NDArray[np.int64]]
         expression_bounds=model.expression_bounds,
         expression_limits=(),
         albedo=LinearAlbedo(("none",), _with_middles(_mean_albedo(model), edges), none),
-        eyes=tuple(_subdivided_eye(eye, edges, old.vertex_count) for eye in model.eyes),
+        eyes=tuple(subdivided_eye(eye, edges, old.vertex_count) for eye in model.eyes),
         relief=model.relief,
         occlusion=None if model.occlusion is None else _with_middles(model.occlusion, edges),
     )
@@ -331,33 +332,8 @@ def _subdivided_view(view: View, edges: NDArray[np.int64]) -> View:
     )
 
 
-def _split(triangles: NDArray[np.int32], count: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Triangles (4T, 3) over ``count`` old points and the middles of the edges (E, 2), which are returned as well."""
-    a, b, c = triangles.T.astype(np.int64)
-    # (3, T, 2) edges ab, bc, ca; an edge is the same in both directions.
-    sides = np.sort(np.stack([np.stack([a, b], 1), np.stack([b, c], 1), np.stack([c, a], 1)]), axis=2)
-    edges, number = np.unique(sides.reshape(-1, 2), axis=0, return_inverse=True)
-    ab, bc, ca = count + number.reshape(3, -1)
-    corners = [np.stack(t, axis=1) for t in ((a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca))]
-    return np.stack(corners, axis=1).reshape(-1, 3).astype(np.int32), edges
-
-
 def _with_middles(values: Float, edges: NDArray[np.int64]) -> Float:
     return np.concatenate([values, values[edges].mean(axis=1, dtype=np.float32)])
-
-
-def _subdivided_eye(eye: Eyeball, edges: NDArray[np.int64], count: int) -> Eyeball:
-    direction = np.zeros((count, 3), np.float32)
-    direction[eye.vertices] = eye.direction
-    inside = np.isin(edges, eye.vertices).all(axis=1)
-    middle = direction[edges[inside]].sum(axis=1)
-    middle /= np.linalg.norm(middle, axis=1, keepdims=True)
-    return Eyeball(
-        vertices=np.concatenate([eye.vertices, (count + np.flatnonzero(inside)).astype(np.int32)]),
-        centre=eye.centre,
-        direction=np.concatenate([eye.direction, middle]),
-        iris_angle=eye.iris_angle,
-    )
 
 
 def _machine() -> dict[str, Any]:

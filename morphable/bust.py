@@ -14,12 +14,19 @@ from facegen.morphable.topology import BUST, Topology
 
 Float = NDArray[np.float32]
 
-REVISION = 1
+REVISION = 2
 """Changes with the shape of the bust: models of another revision have another digest."""
 
-# Rings below the rim: widths relative to the rim's (sideways, front to back), and how far down, mm. They turn outwards
-# like trapezius and shoulders (half the width of a man's shoulders is about 195 mm), then go down.
-_RINGS = ((1.22, 1.10, 12.0), (1.44, 1.20, 34.0), (1.57, 1.28, 76.0), (1.60, 1.32, 220.0))
+_SHOULDERS, _CHEST = 200.0, 115.0
+"""Half the width of the last ring, and half its depth, mm."""
+
+# Rings below the rim: how far from the rim to the shoulders sideways, to the chest front to back, and how far down, mm.
+# They turn outwards like trapezius and shoulders, then go down.
+_RINGS = ((0.36, 0.31, 12.0), (0.73, 0.63, 34.0), (0.95, 0.88, 76.0), (1.0, 1.0, 220.0))
+
+_SLOPE = 0.3
+"""Shoulders fall by this share of their width outside the widest neck that ends on them."""
+_WIDEST_NECK = 125.0
 
 _UV_CORNER, _UV_SIZE = (0.76, 0.01), (0.23, 0.23)
 """The corner of the atlas that no other part uses."""
@@ -40,10 +47,17 @@ def with_bust(model: MorphableModel) -> MorphableModel:
     count, size = topology.vertex_count, len(rim)
     place = model.mean[rim].astype(np.float64)
     middle = place.mean(axis=0)
-    rings = [
-        np.stack([place[:, 0] * wide, place[:, 1] - down, middle[2] + (place[:, 2] - middle[2]) * deep], axis=1)
-        for wide, deep, down in _RINGS
-    ]
+    half_width, half_depth = np.abs(place[:, 0]).max(), np.abs(place[:, 2] - middle[2]).max()
+    # A rim at the shoulders needs no slope, one at a narrow neck a long one.
+    slope = _SLOPE * max(0.0, 1 - (_SHOULDERS - _WIDEST_NECK) / max(_SHOULDERS - half_width, 1.0))
+    rings = []
+    for outwards, forwards, down in _RINGS:
+        wider = max(1.0, 1 + outwards * (_SHOULDERS / half_width - 1))
+        deeper = max(1.0, 1 + forwards * (_CHEST / half_depth - 1))
+        fall = down + slope * half_width * (wider - 1)
+        rings.append(
+            np.stack([place[:, 0] * wider, place[:, 1] - fall, middle[2] + (place[:, 2] - middle[2]) * deeper], axis=1)
+        )
     added = np.concatenate(rings).astype(np.float32)
     # Row 0 is the rim itself, so that the surface goes on without a seam.
     grid = np.concatenate([rim[None], count + np.arange(len(added)).reshape(len(_RINGS), size)]).astype(np.int32)

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from facegen.morphable.albedo import Albedo
+from facegen.morphable.anthropometry import Anthropometry
 from facegen.morphable.population import Population
 from facegen.morphable.relief import Relief
 from facegen.morphable.topology import Topology
@@ -66,6 +67,8 @@ class MorphableModel:
     """Detail finer than the mesh, in texture space."""
     occlusion: Float | None = None
     """(V,) share of the sky that a vertex sees, 0 … 1; ``None`` where it has to be computed."""
+    anthropometry: Anthropometry | None = None
+    """How its heads are measured, and the published means that they reproduce."""
     population: Population | None = None
     """The joint law of its people, where the model has one."""
 

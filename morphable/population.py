@@ -7,7 +7,7 @@ plain numbers, so that a model can ship it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +20,9 @@ Float32 = NDArray[np.float32]
 
 CLIP = 2.5
 """Standard normal numbers are clipped here: beyond lie odd faces."""
+
+LEAST_FREQUENCY = 1e-6
+"""Of an iris colour in any ancestry."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,12 @@ class Population:
     iris_colours: Float
     """(m, 3) linear RGB."""
     iris_frequencies: Float
-    """(K, m) of the colours in each ancestry; rows sum to 1."""
+    """(K, m) of the colours in each ancestry; rows sum to 1. Those of a mixture are their product, each to the power
+    of its share: a colour that one of the ancestries does not have is rare in it."""
+    albedo_limits: Float = field(default_factory=lambda: np.zeros((0, 5)))
+    """(r, 5) what two coefficients of one person allow each other, one row after the other: number i of the limited
+    and j of the limiting coefficient, side, offset and slope. ``albedo[i]`` is at least (side +1) or at most (-1)
+    ``offset + slope · albedo[j]``, as far as its bounds allow."""
 
     def draw_attributes(self, rng: np.random.Generator) -> Attributes:
         """Attributes of one person."""
@@ -129,9 +137,8 @@ class Population:
         identity, albedo = self.expected(attributes)
         identity = identity + self.identity_factor @ rng.standard_normal(len(identity)).clip(-CLIP, CLIP)
         albedo = albedo + self.albedo_spread * rng.standard_normal(len(albedo)).clip(-CLIP, CLIP)
-        return PopulationDraw(
-            attributes, identity, albedo.clip(*self.albedo_bounds.T), self._draw_iris(attributes, rng)
-        )
+        limited = self._limited(albedo).astype(np.float32)
+        return PopulationDraw(attributes, identity, limited, self._draw_iris(attributes, rng))
 
     def expected(self, attributes: Attributes) -> tuple[Float, Float]:
         """Mean identity (..., Ki) and, before clipping, albedo (..., Ka) coefficients of people of some attributes."""
@@ -139,8 +146,17 @@ class Population:
         regressors = np.concatenate([np.ones((*terms.shape[:-1], 1)), terms], axis=-1)
         return regressors @ self.identity_map.T, regressors @ self.albedo_map.T
 
+    def _limited(self, albedo: Float) -> Float:
+        """(Ka,) within the bounds and the limits."""
+        low, high = self.albedo_bounds.T
+        limited = albedo.clip(low, high)
+        for of, by, side, offset, slope in self.albedo_limits:
+            i, bound = int(of), offset + slope * limited[int(by)]
+            limited[i] = (max if side > 0 else min)(limited[i], float(np.clip(bound, low[i], high[i])))
+        return limited
+
     def _draw_iris(self, attributes: Attributes, rng: np.random.Generator) -> Float32:
-        frequencies = attributes.ancestry @ self.iris_frequencies
+        frequencies = np.exp(attributes.ancestry @ np.log(self.iris_frequencies + LEAST_FREQUENCY))
         bounds = np.cumsum(frequencies) / frequencies.sum()
         chosen = int(np.searchsorted(bounds, rng.random(), side="right").clip(0, len(bounds) - 1))
         varied = np.exp(0.25 * rng.standard_normal() + 0.08 * rng.standard_normal(3))
@@ -150,14 +166,14 @@ class Population:
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Named plain arrays for a file; names of things are UTF-8 bytes, one a line."""
         arrays: dict[str, NDArray[Any]] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for entry in fields(self):
+            value, name = getattr(self, entry.name), entry.name
             if isinstance(value, tuple):
-                arrays[field.name] = np.frombuffer("\n".join(value).encode(), np.uint8).copy()
+                arrays[name] = np.frombuffer("\n".join(value).encode(), np.uint8).copy()
             elif isinstance(value, AttributeLaw):
-                arrays |= {f"{field.name}.{part.name}": np.asarray(getattr(value, part.name)) for part in fields(value)}
+                arrays |= {f"{name}.{part.name}": np.asarray(getattr(value, part.name)) for part in fields(value)}
             else:
-                arrays[field.name] = value
+                arrays[name] = value
         return arrays
 
     @classmethod
@@ -187,6 +203,7 @@ class Population:
             albedo_bounds=numbers("albedo_bounds"),
             iris_colours=numbers("iris_colours"),
             iris_frequencies=numbers("iris_frequencies"),
+            **({"albedo_limits": numbers("albedo_limits")} if "albedo_limits" in arrays else {}),
         )
 
     def describe(self) -> dict[str, Any]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
+
+from facegen.morphable.model import Eyeball
 
 Ints = NDArray[np.int64]
 
@@ -65,3 +69,22 @@ def butterfly(triangles: NDArray[np.integer], count: int, edges: Ints) -> scipy.
                 put(row, wings[0], -1 / 16)
                 put(row, wings[1], -1 / 16)
     return scipy.sparse.csr_array((weights, (rows, columns)), shape=(len(edges), count))
+
+
+def subdivided_eye(eye: Eyeball, edges: Ints, count: int) -> Eyeball:
+    """An eyeball with the middles of its edges.
+
+    Args:
+        eye: of a model with ``count`` vertices.
+        edges: (E, 2) of that model's mesh, as :func:`split` gives them.
+    """
+    direction = np.zeros((count, 3), np.float32)
+    direction[eye.vertices] = eye.direction
+    inside = np.isin(edges, eye.vertices).all(axis=1)
+    middle = direction[edges[inside]].sum(axis=1)
+    middle /= np.linalg.norm(middle, axis=1, keepdims=True)
+    return replace(
+        eye,
+        vertices=np.concatenate([eye.vertices, (count + np.flatnonzero(inside)).astype(np.int32)]),
+        direction=np.concatenate([eye.direction, middle]),
+    )

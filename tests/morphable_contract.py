@@ -31,6 +31,14 @@ def drawn(model: MorphableModel, count: int, seed: int = 1) -> tuple[Float, Floa
     return identity, expression
 
 
+def drawn_ahead(model: MorphableModel, count: int) -> tuple[Float, Float]:
+    """As :func:`drawn`, but no expression turns the eyes."""
+    identity, expression = drawn(model, count)
+    for eye in model.eyes:
+        expression[:, eye.turned_by] = 0
+    return identity, expression
+
+
 def directed_edges(triangles: NDArray[np.int32]) -> NDArray[np.int32]:
     return np.stack([triangles, np.roll(triangles, -1, axis=1)], axis=2).reshape(-1, 2)
 
@@ -168,12 +176,26 @@ class MorphableModelContract(ABC):
         assert np.array_equal(model.mean, before)
 
     def test_gaze_of_zero_moves_nothing(self, model: MorphableModel) -> None:
-        identity, expression = drawn(model, 2)
+        identity, expression = drawn_ahead(model, 2)
         still = model.decode(identity, expression)
         assert np.array_equal(model.decode(identity, expression, np.zeros((2, 2, 2), np.float32)), still)
 
-    def test_gaze_turns_the_eyeballs_and_nothing_else(self, model: MorphableModel) -> None:
+    def test_gaze_takes_the_place_of_what_expressions_turn(self, model: MorphableModel) -> None:
+        """The eyeballs look where the gaze says whatever the expression is; everything else keeps its expression."""
         identity, expression = drawn(model, 2)
+        ahead = expression.copy()
+        rest = np.ones(model.topology.vertex_count, bool)
+        for eye in model.eyes:
+            ahead[:, eye.turned_by] = 0
+            rest[eye.vertices] = False
+        gaze = np.array([[[0.4, 0.1], [0.0, 0.0]], [[-0.2, -0.3], [0.5, 0.2]]], np.float32)
+        looking = model.decode(identity, expression, gaze)
+        expected = model.decode(identity, ahead, gaze)
+        np.testing.assert_allclose(looking[:, ~rest], expected[:, ~rest], rtol=0, atol=ROUNDING)
+        assert np.array_equal(looking[:, rest], model.decode(identity, expression)[:, rest])
+
+    def test_gaze_turns_the_eyeballs_and_nothing_else(self, model: MorphableModel) -> None:
+        identity, expression = drawn_ahead(model, 2)
         gaze = np.array([[[0.4, 0.1], [0.0, 0.0]], [[-0.2, -0.3], [0.5, 0.2]]], np.float32)
         still, turned = model.decode(identity, expression), model.decode(identity, expression, gaze)
         rest = np.ones(model.topology.vertex_count, bool)

@@ -89,7 +89,7 @@ def test_what_builds_the_embedded_model_is_not_needed_to_load_it() -> None:
         needed |= new
         new = {name for module in new for name in imports()[module] if name in imports()} - needed
     parts = {name for name in needed if within(name, "facegen.morphable.default")}
-    assert parts == {f"facegen.morphable.default{name}" for name in (".embedded", ".packing")}
+    assert parts == {f"facegen.morphable.default{name}" for name in (".embedded", ".packing", ".resolution")}
 
 
 @pytest.mark.parametrize("above", ["stages", "pipeline", "dataset", "report"])

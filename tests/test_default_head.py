@@ -186,12 +186,24 @@ def test_lashes_stand_on_the_lids(built: Built, weight: float) -> None:
     vertices = built.head.mean() + weight * built.expression("eyeBlinkLeft")
     eye = built.head.eyeballs()[0]
     skin = skin_near(built, vertices, np.asarray(eye.centre, np.float64), 40.0)
-    for name in ("upper_lashes", "lower_lashes"):
+    # Those of a shut lower lid lie behind the upper one.
+    for name in ("upper_lashes",) if weight else ("upper_lashes", "lower_lashes"):
         points = vertices[built.level.blades[name].ravel()]
         outwards = points - eye.centre
         outwards /= np.linalg.norm(outwards, axis=1, keepdims=True)
         beyond = cover(vertices, skin, points, outwards)
         assert np.quantile(beyond, 0.98) < 0.15
+
+
+def test_lower_lashes_stay_behind_the_shut_upper_lid(built: Built) -> None:
+    vertices = built.head.mean() + built.expression("eyeBlinkLeft")
+    skin = skin_near(built, vertices, np.asarray(built.head.eyeballs()[0].centre, np.float64), 40.0)
+    points = vertices[built.level.blades["lower_lashes"].ravel()]
+    margin = vertices[built.level.pins["upper_lid_margin"][0]]
+    above = points[:, 1] > np.interp(points[:, 0], margin[:, 0], margin[:, 1]) + 0.1
+    beyond = cover(vertices, skin, points[above], np.tile([0.0, 0.0, 1.0], (above.sum(), 1)))
+    assert above.sum() > 30
+    assert np.mean(beyond > -0.05) > 0.95
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,25 @@ def test_coefficients_follow_attributes() -> None:
     assert share[blue].mean() > 0.6 > 0.4 > share[~blue].mean()
 
 
+def test_limits_tie_coefficients_of_one_person() -> None:
+    # The second is at least 0.5 + the first, the third at most minus the second.
+    tied = replace(population(), albedo_limits=np.array([[1, 0, 1, 0.5, 1.0], [2, 1, -1, 0.0, -1.0]]))
+    free = population()
+    for n in range(300):
+        before, after = (law.draw(np.random.default_rng(n)).albedo for law in (free, tied))
+        assert after[0] == before[0]
+        assert after[1] == pytest.approx(max(before[1], min(0.5 + before[0], 2.0)))
+        assert after[2] == pytest.approx(min(before[2], max(-after[1], -1.0)))
+
+
+def test_colours_of_eyes_rare_in_an_ancestry_are_rare_in_its_mixtures() -> None:
+    mixed = Attributes(np.array(0.0), np.array(30.0), np.array([0.5, 0.5]))
+    blended = replace(population(), iris_frequencies=np.array([[0.99, 0.01], [0.4, 0.6]]))
+    irises = np.stack([blended.draw(np.random.default_rng(n), mixed).iris for n in range(500)])
+    # The mean of the frequencies would be 0.3.
+    assert 0.05 < (irises[:, 2] > irises[:, 0]).mean() < 0.2
+
+
 def test_attributes_can_be_given() -> None:
     woman = Attributes(np.array(-1.0), np.array(30.0), np.array([1.0, 0.0]))
     person = population().draw(np.random.default_rng(0), woman)

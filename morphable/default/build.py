@@ -25,7 +25,7 @@ from facegen.morphable.default.components import Components, identity_components
 from facegen.morphable.default.expression import expression_displacements
 from facegen.morphable.default.expression_pca import read_components
 from facegen.morphable.default.head import HeadAssembly
-from facegen.morphable.default.identity import calibrated_points
+from facegen.morphable.default.identity import calibrated_points, read_table
 from facegen.morphable.default.landmarks import landmark_places, landmark_vertices
 from facegen.morphable.default.levels import REGIONS, Level, read_coarse, split_level
 from facegen.morphable.default.network import ControlNetwork, read_network
@@ -34,6 +34,7 @@ from facegen.morphable.default.paint.build import STEP, Paint, paint
 from facegen.morphable.default.people import fit_population
 from facegen.morphable.default.relief.build import build_relief
 from facegen.morphable.default.solve import skin_operator
+from facegen.morphable.default.survey import surface_anthropometry
 from facegen.morphable.default.teeth import GUM_ROWS
 from facegen.morphable.default.uv import texture_coordinates
 from facegen.morphable.relief import Relief
@@ -57,6 +58,8 @@ class Shape:
     level: Level
     assembly: HeadAssembly
     components: Components
+    points: Float
+    """(n, 3) calibrated control points, mm."""
     mean: Float
     """(N, 3) mm."""
     identity: Float
@@ -83,6 +86,7 @@ def build_shape() -> Shape:
         level=level,
         assembly=assembly,
         components=components,
+        points=points,
         mean=assembly.mean(),
         identity=assembly.identity(components.displacement[:, 0], components.displacement[:, 1]),
         expression=np.stack([assembly.expression(name, *displacements[name]) for name in ARKIT_NAMES]),
@@ -127,6 +131,10 @@ def _shape_arrays(shape: Shape) -> Arrays:
         arrays[f"eye_{side}_centre"] = _rounded(eye.centre)
         arrays["iris_angle"] = np.array(eye.iris_angle, np.float32)
     arrays["occlusion"] = np.rint(255 * _occlusion(shape)).astype(np.uint8)
+    survey = surface_anthropometry(
+        read_table(), read_network(), shape.points, shape.mean, level.triangles[level.island != OTHER]
+    )
+    arrays |= {f"anthropometry.{name}": array for name, array in survey.to_arrays().items()}
     return arrays | _topology_arrays(level)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any, Literal
@@ -11,20 +11,20 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from facegen.errors import ModelError
 from facegen.morphable.albedo import TextureAlbedo
+from facegen.morphable.anthropometry import Anthropometry
 from facegen.morphable.default.packing import read_arrays, unpack_basis
+from facegen.morphable.default.resolution import coarsened, derived, refined
 from facegen.morphable.model import Eyeball, MorphableModel
 from facegen.morphable.population import Population
 from facegen.morphable.relief import Relief
-from facegen.morphable.subdivision import butterfly, split
 from facegen.morphable.topology import Topology
 
 Float = NDArray[np.float32]
 Arrays = dict[str, NDArray[Any]]
 Resolution = Literal["coarse", "default", "dense"]
 Expressions = Literal["arkit", "pca"]
-
-_POPULATION = "population."
 
 LIMITS = (("mouthClose", "jawOpen"),)
 """``mouthClose`` closes the lips of an open jaw: beyond ``jawOpen`` they would pass through each other."""
@@ -43,12 +43,15 @@ def load_default(resolution: Resolution = "default", expressions: Expressions = 
         ModelError: the shipped file is damaged.
     """
     data, arrays = _stored()
-    model = _default_model(hashlib.sha256(data).hexdigest(), arrays)
+    try:
+        model = _default_model(hashlib.sha256(data).hexdigest(), arrays)
+    except KeyError as error:
+        raise ModelError(f"the embedded model is damaged (no array {error}); install facegen again") from None
     if expressions == "pca":
         model = _in_components(model, arrays)
     if resolution == "coarse":
-        return _coarsened(model, arrays)
-    return _refined(model) if resolution == "dense" else model
+        return coarsened(model, arrays["coarse_triangles"], arrays["coarse_uv_triangles"])
+    return refined(model) if resolution == "dense" else model
 
 
 @lru_cache(maxsize=1)
@@ -92,7 +95,7 @@ def _default_model(digest: str, arrays: Arrays) -> MorphableModel:
             Eyeball(
                 vertices=arrays[f"eye_{side}"],
                 centre=arrays[f"eye_{side}_centre"],
-                direction=arrays[f"eye_{side}_direction"],
+                direction=_unit(arrays[f"eye_{side}_direction"]),
                 iris_angle=float(arrays["iris_angle"]),
                 turned_by=turning,
             )
@@ -105,10 +108,18 @@ def _default_model(digest: str, arrays: Arrays) -> MorphableModel:
         },
         relief=_relief(names["relief"], arrays),
         occlusion=arrays["occlusion"].astype(np.float32) / np.float32(255),
-        population=Population.from_arrays(
-            {name.removeprefix(_POPULATION): array for name, array in arrays.items() if name.startswith(_POPULATION)}
-        ),
+        population=Population.from_arrays(_group(arrays, "population.")),
+        anthropometry=Anthropometry.from_arrays(_group(arrays, "anthropometry.")),
     )
+
+
+def _unit(vectors: Float) -> Float:
+    unit: Float = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit
+
+
+def _group(arrays: Arrays, prefix: str) -> Arrays:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _albedo_mean(arrays: Arrays) -> Float:
@@ -140,104 +151,6 @@ def _relief(names: tuple[str, ...], arrays: Arrays) -> Relief:
     )
 
 
-@dataclass(frozen=True)
-class _Refinement:
-    """From the default to the dense level."""
-
-    triangles: NDArray[np.int64]
-    edges: NDArray[np.int64]
-    weights: Any
-    """(E, V) of the new vertices."""
-
-    def __call__(self, values: Float) -> Float:
-        """(…, V, 3) to (…, V + E, 3)."""
-        flat = np.moveaxis(values, -2, 0).reshape(values.shape[-2], -1)
-        new = (self.weights @ flat).astype(np.float32)
-        joined = np.concatenate([flat, new]).reshape(-1, *np.moveaxis(values, -2, 0).shape[1:])
-        return np.ascontiguousarray(np.moveaxis(joined, 0, -2))
-
-
-def _refined(model: MorphableModel) -> MorphableModel:
-    """Every triangle split in four; the new vertices lie on a smooth surface through the old ones."""
-    old = model.topology
-    triangles, edges = split(old.triangles, old.vertex_count)
-    refine = _Refinement(triangles, edges, butterfly(old.triangles, old.vertex_count, edges).astype(np.float32))
-    uv_triangles, uv_edges = split(old.uv_triangles, len(old.uv))
-    uv = np.concatenate([old.uv, old.uv[uv_edges].mean(axis=1)]).astype(np.float32)
-    # The edge's texture coordinates are those of the first triangle that has it.
-    corner = np.empty(len(triangles) * 3, np.int64)
-    corner[:] = uv_triangles.reshape(-1)
-    _, first = np.unique(triangles.reshape(-1), return_index=True)
-    mean = refine(model.mean)
-    assert isinstance(model.albedo, TextureAlbedo)
-    middle = uv[corner[first[old.vertex_count :]]]
-    return replace(
-        model,
-        sha256=_derived(model, "dense"),
-        topology=replace(
-            old,
-            triangles=triangles.astype(np.int32),
-            triangle_region=np.repeat(old.triangle_region, 4),
-            uv=uv,
-            uv_triangles=uv_triangles.astype(np.int32),
-            reference=mean,
-        ),
-        mean=mean,
-        identity_basis=refine(model.identity_basis),
-        expression_basis=refine(model.expression_basis),
-        albedo=replace(model.albedo, vertex_uv=np.concatenate([model.albedo.vertex_uv, middle])),
-        eyes=tuple(_refined_eye(eye, edges, old.vertex_count) for eye in model.eyes),
-        vertex_masks={
-            name: np.concatenate([mask, mask[edges].all(axis=1)]) for name, mask in model.vertex_masks.items()
-        },
-        occlusion=None if model.occlusion is None else refine(model.occlusion[:, None])[:, 0].clip(0, 1),
-    )
-
-
-def _refined_eye(eye: Eyeball, edges: NDArray[np.int64], count: int) -> Eyeball:
-    direction = np.zeros((count, 3), np.float32)
-    direction[eye.vertices] = eye.direction
-    inside = np.isin(edges, eye.vertices).all(axis=1)
-    middle = direction[edges[inside]].sum(axis=1)
-    middle /= np.linalg.norm(middle, axis=1, keepdims=True)
-    return replace(
-        eye,
-        vertices=np.concatenate([eye.vertices, (count + np.flatnonzero(inside)).astype(np.int32)]),
-        direction=np.concatenate([eye.direction, middle]),
-    )
-
-
-def _coarsened(model: MorphableModel, arrays: Arrays) -> MorphableModel:
-    """Only the vertices of the coarse level, which are the first."""
-    triangles, uv_triangles = arrays["coarse_triangles"], arrays["coarse_uv_triangles"]
-    count = int(triangles.max()) + 1
-    old = model.topology
-    mean = model.mean[:count]
-    assert isinstance(model.albedo, TextureAlbedo)
-    return replace(
-        model,
-        sha256=_derived(model, "coarse"),
-        topology=replace(
-            old,
-            triangles=triangles,
-            triangle_region=np.ascontiguousarray(old.triangle_region[::4]),
-            uv=old.uv[: int(uv_triangles.max()) + 1],
-            uv_triangles=uv_triangles,
-            reference=mean,
-        ),
-        mean=mean,
-        identity_basis=np.ascontiguousarray(model.identity_basis[:, :count]),
-        expression_basis=np.ascontiguousarray(model.expression_basis[:, :count]),
-        albedo=replace(model.albedo, vertex_uv=model.albedo.vertex_uv[:count]),
-        eyes=tuple(
-            replace(eye, vertices=eye.vertices[eye.vertices < count], direction=eye.direction[eye.vertices < count])
-            for eye in model.eyes
-        ),
-        vertex_masks={name: mask[:count] for name, mask in model.vertex_masks.items()},
-        occlusion=None if model.occlusion is None else model.occlusion[:count],
-    )
-
-
 def _in_components(model: MorphableModel, arrays: Arrays) -> MorphableModel:
     """The expressions as principal components of recorded ones, about their mean."""
     weights, centre = arrays["expression_components"], arrays["expression_centre"]
@@ -253,7 +166,7 @@ def _in_components(model: MorphableModel, arrays: Arrays) -> MorphableModel:
     assert relief is not None
     return replace(
         model,
-        sha256=_derived(model, "pca"),
+        sha256=derived(model, "pca"),
         topology=replace(model.topology, reference=mean),
         mean=mean,
         expression_basis=basis,
@@ -267,7 +180,3 @@ def _in_components(model: MorphableModel, arrays: Arrays) -> MorphableModel:
             by_expression=(relief.by_expression @ weights.T).astype(np.float32),
         ),
     )
-
-
-def _derived(model: MorphableModel, how: str) -> str:
-    return hashlib.sha256(f"{model.sha256} {how}".encode()).hexdigest()

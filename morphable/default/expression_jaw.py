@@ -12,7 +12,7 @@ Float = NDArray[np.float64]
 
 CORNER_SHARE = 0.40
 """How much of the mandible's motion the mouth's corners follow."""
-UPPER_SHARE = 0.05
+UPPER_SHARE = 0.0
 """… and the upper lip."""
 
 _NARROWING = 0.11

@@ -1,4 +1,4 @@
-"""How the eyelids move: over the eyeball, and for a blink until their margins meet."""
+"""How the eyelids move: over the eyeball, and for a blink until the upper one overlaps the lower."""
 
 from __future__ import annotations
 
@@ -8,15 +8,27 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
+from facegen.morphable.default.expression_fields import smoothstep
 from facegen.morphable.default.network import ControlNetwork
 
 Float = NDArray[np.float64]
 
-RISE = 0.8
-"""How far the lower lid rises to meet the upper one, mm."""
+RISE, OVERLAP = 2.5, 2.2
+"""How far the shut lower lid rises, and how far the upper one comes down over it, mm.
 
-CLOSED_CLEARANCE = 2.8
-"""How far the shut margins float above the eyeball, mm: the chord to there must clear the cornea at half a blink."""
+A blink displaces everyone's lids alike, but fissures differ in height (σ 1 mm), so on the mean the lids overlap.
+"""
+
+UPPER_CLEARANCE, LOWER_CLEARANCE = 2.95, 1.8
+"""How far the shut margins float above the eyeball, mm: the upper in front of the lower one, and so far out that the
+chord to there clears the cornea at half a blink."""
+
+_INNER_CORNER, _CORNERS = (0.05, 0.7), 0.7
+"""How rise and overlap grow with the fissure's height, relative to its greatest: by a power, as the eyeball lies right
+behind the outer corner; but on the side of the nose the overlap by a smoothstep, none at the canthus, or skin folds."""
+
+INNER_CANTHUS = (-0.4, -0.3, 0.2)
+"""Where a blink draws it, mm: the shut lids run down from it, and the skin beside it would fold if it stayed."""
 
 
 class Eyelids:
@@ -27,6 +39,11 @@ class Eyelids:
         self._network, self._points, self._centre = network, points, eyeball_centre
         inner, outer = (points[network.names[name], 0] for name in ("endocanthion", "exocanthion"))
         self._middle, self._half = (inner + outer) / 2, (outer - inner) / 2
+        self._upper, self._lower = (
+            CubicSpline(*points[network.rows(f"{side}_lid_margin"), :2].T) for side in ("upper", "lower")
+        )
+        across = np.linspace(inner, outer, 100)
+        self._height = float((self._upper(across) - self._lower(across)).max())
 
     def follow(self, table: Mapping[str, Sequence[float]]) -> Float:
         """(n, 3) displacement of curves: across, up and away from the eyeball's centre; it fades to the canthi."""
@@ -41,24 +58,32 @@ class Eyelids:
         return result
 
     def close(self) -> Float:
-        """(n, 3) displacement of the lids' margins to where they meet: the lower one's line, a little risen."""
+        """(n, 3) displacement of the lids' margins to where the upper one overlaps the lower one."""
         network = self._network
         lower = self._points[network.rows("lower_lid_margin")]
-        height = CubicSpline(lower[:, 0], lower[:, 1])
         radius = CubicSpline(lower[:, 0], np.linalg.norm(lower - self._centre, axis=1))
         result = np.zeros((network.count, 3))
-        for name in ("upper_lid_margin", "lower_lid_margin"):
+        for name, overlap, clearance in (
+            ("upper_lid_margin", OVERLAP, UPPER_CLEARANCE),
+            ("lower_lid_margin", 0.0, LOWER_CLEARANCE),
+        ):
             rows = network.rows(name)[1:-1]
             start = self._points[rows]
             across, fade = start[:, 0], self._fade(start[:, 0])
-            target = np.stack([across, height(across) + RISE * fade, start[:, 2]], axis=1)
-            above = np.maximum(radius(across), network.eyeball.radius + CLOSED_CLEARANCE * np.sqrt(fade))
+            rounded = fade**_CORNERS
+            full = np.where(across < self._middle, smoothstep(*_INNER_CORNER, fade), rounded)
+            height = self._lower(across) + RISE * rounded - overlap * full
+            target = np.stack([across, height, start[:, 2]], axis=1)
+            least = network.eyeball.radius + LOWER_CLEARANCE * full
+            above = np.maximum(radius(across), least) + (clearance - LOWER_CLEARANCE) * full
             result[rows] = self._at_radius(target, above) - start
+            result[network.rows(name)[0]] = INNER_CANTHUS
         return result
 
     def _fade(self, across: Float) -> Float:
-        """1 over the pupil, 0 at the canthi and beyond."""
-        share: Float = (1 - ((across - self._middle) / self._half) ** 2).clip(0, 1) ** 0.75
+        """Height of the fissure relative to its greatest: 0 at the canthi and beyond."""
+        height = self._upper(across) - self._lower(across)
+        share: Float = np.where(np.abs(across - self._middle) < self._half, height / self._height, 0.0).clip(0, 1)
         return share
 
     def _at_radius(self, points: Float, radius: Float) -> Float:
@@ -67,6 +92,6 @@ class Eyelids:
         depth = np.sqrt(np.maximum(radius**2 - offset[:, 0] ** 2 - offset[:, 1] ** 2, 0.0))
         # Where the eyeball's side is passed, depth has no more to give and the point keeps its own.
         result = points.copy()
-        reached = depth > 1.0
+        reached = (depth > 1.0) & (offset[:, 2] > 0)
         result[reached, 2] = self._centre[2] + depth[reached]
         return result

@@ -50,13 +50,17 @@ class Lashes:
         )
         self.eye_share = np.zeros(len(self.vertices))
         self._centre = half.eyeball_centre
+        self._flat = own.get("flat", 0.0)
 
     def respond(self, pose: HalfPose) -> Float:
         """Each blade moves with its root and turns by what the root travels about the eyeball."""
         moved = self._arm + (self._weights[..., None] * pose.skin[self._anchor]).sum(axis=1)
         count = len(self.rest) // len(self._arm)
         start, end, old, new = (np.repeat(a, count, axis=0) for a in (unit(self._arm), unit(moved), self._arm, moved))
-        turned: Float = new + rotate(self.rest - self._centre - old, start, end)
+        blade = rotate(self.rest - self._centre - old, start, end)
+        if pose.name == "eyeBlink":
+            blade -= self._flat * (blade * end).sum(axis=1, keepdims=True) * end
+        turned: Float = new + blade
         return turned + self._centre - self.rest
 
 

@@ -24,7 +24,7 @@ class Measurements:
             network: that has the points.
         """
         self.names = tuple(table)
-        points = _anatomical_points(network)
+        points = anatomical_points(network)
         ends = [[points[name] for name in entry["points"]] for entry in table.values()]
         width = np.array([entry["kind"] == "width" for entry in table.values()])
         height = np.array([entry["kind"] == "height" for entry in table.values()])
@@ -44,7 +44,7 @@ class Measurements:
         return lengths
 
 
-def _anatomical_points(network: ControlNetwork) -> dict[str, int]:
+def anatomical_points(network: ControlNetwork) -> dict[str, int]:
     """Rows of the points by name: the network's own, and two that are middles of its curves."""
     upper, lower = network.rows("upper_lid_margin"), network.rows("lower_lid_margin")
     return {

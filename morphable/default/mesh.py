@@ -36,7 +36,7 @@ SCALE = 2.15
 
 RELAXATIONS = 80
 
-NAPE = -20.0
+NAPE = 50.0
 """Where the hair ends behind, mm in the back chart."""
 
 EYEBALL = (9, 12)
@@ -89,7 +89,7 @@ def make() -> Level:
 
 def _front(half: _Half, network: ControlNetwork, curves: dict[str, ChartCurve]) -> None:
     size = _front_size(network, curves)
-    loops = {name: _along(curves[name], size) for name in _FRONT_LOOPS}
+    loops = {name: _along(curves[name], size, network.points) for name in _FRONT_LOOPS}
     ids: dict[str, Ints] = {}
     rim_places = loops["rim"]
     for name, places in loops.items():
@@ -122,6 +122,10 @@ def _front(half: _Half, network: ControlNetwork, curves: dict[str, ChartCurve]) 
     borders = [_along(curve, size) for curve in vermilion]
     border = np.concatenate([curve(p)[1:] for curve, p in zip(vermilion, borders, strict=True)])
     border_id = half.add(len(border), front=border)
+    # The crease of the upper lid, so that its shadow is a line rather than a zigzag.
+    crease = chart_curve(network, "lid_crease")
+    places = crease(_along(crease, size))
+    crease_id = half.add(len(places), front=places)
     top, lips, neck = (half.front[ids[name][0]][1] for name in ("rim", "upper_mouth_seam", "neckline_front"))
     marks = [float(y) for x, y in to_chart(np.concatenate(list(network.landmarks.values())), FRONT) if abs(x) < 1e-9]
     heights = _midline(size, top, lips, [*marks, _stop(vermilion[0])])
@@ -133,7 +137,7 @@ def _front(half: _Half, network: ControlNetwork, curves: dict[str, ChartCurve]) 
     mouth = np.concatenate([ids["upper_mouth_seam"], ids["lower_mouth_seam"][-2::-1]])
     nostril = ids["nostril"][:-1]
     outer = np.concatenate([ids["rim"], ids["neckline_front"][-2::-1]])
-    fixed = np.unique(np.concatenate([eye, mouth, nostril, outer, border_id, line, marked]))
+    fixed = np.unique(np.concatenate([eye, mouth, nostril, outer, border_id, crease_id, line, marked]))
     position = np.array(half.front)
     chart, triangles, added = _triangulate(
         position[outer], [position[eye], position[nostril], position[mouth]], position[fixed], size
@@ -230,10 +234,17 @@ def _front_size(network: ControlNetwork, curves: dict[str, ChartCurve]) -> Size:
     return size
 
 
-def _along(curve: ChartCurve, size: Size) -> Float:
-    """Parameters along a curve, both ends included, spaced by the size field."""
+def _along(curve: ChartCurve, size: Size, points: Float | None = None) -> Float:
+    """Parameters along a curve, both ends included, spaced by the size field.
+
+    Given the control points (n, 3), spacing counts in space where the chart is squeezed: at the side of the neck.
+    """
     fine = np.linspace(0, curve.length, 400)
     step = size(curve(fine))
+    if points is not None:
+        true = np.linalg.norm(np.diff(points[curve.rows], axis=0), axis=1) / np.diff(curve.knots)
+        centres = (curve.knots[1:] + curve.knots[:-1]) / 2
+        step = step / np.interp(fine, centres, true).clip(1, None)
     density = np.concatenate([[0.0], np.cumsum(np.diff(fine) * 2 / (step[1:] + step[:-1]))])
     count = max(3, round(float(density[-1])))
     return np.interp(np.linspace(0, density[-1], count + 1), density, fine)

@@ -30,14 +30,23 @@ def read_people() -> dict[str, Any]:
 
 def fit_population(components: Components) -> Population:
     """The joint law of the identity components, by linear regression on the drawn heads, and of the albedo."""
-    law, table = attribute_law(), read_people()
-    terms = law.terms(components.attributes)
+    terms = attribute_law().terms(components.attributes)
     regressors = np.concatenate([np.ones((len(terms), 1)), terms], axis=1)
     # Shares sum to 1, so the regressors are dependent: the smallest of the solutions.
     identity_map = np.linalg.lstsq(regressors, components.coefficients, rcond=1e-9)[0].T
     residual = components.coefficients - regressors @ identity_map.T
     covariance = np.cov(residual, rowvar=False, bias=True) + 1e-9 * np.eye(residual.shape[1])
-    factor = np.linalg.cholesky(covariance).astype(np.float64)
+    return population_about(identity_map, np.linalg.cholesky(covariance).astype(np.float64))
+
+
+def population_about(identity_map: Float, identity_factor: Float) -> Population:
+    """The population whose identity coefficients follow a law, with the tables' albedo and irises.
+
+    Args:
+        identity_map: (K, 1 + q), see :class:`Population`.
+        identity_factor: (K, K).
+    """
+    table = read_people()
     names = tuple(table["albedo"])
     entries = list(table["albedo"].values())
     of_terms = [
@@ -49,9 +58,9 @@ def fit_population(components: Components) -> Population:
         ancestries=ancestries,
         albedo_names=names,
         iris_names=tuple(iris["colours"]),
-        attributes=law,
+        attributes=attribute_law(),
         identity_map=identity_map,
-        identity_factor=factor,
+        identity_factor=identity_factor,
         albedo_map=np.stack(
             [
                 [entry.get("at", 0.0), *effects_of(shifts, term_names())]
@@ -64,4 +73,11 @@ def fit_population(components: Components) -> Population:
         iris_frequencies=np.stack(
             [effects_of(iris["frequencies"][name], tuple(iris["colours"])) for name in ancestries]
         ),
+        albedo_limits=np.array([_limit(rule, names) for rule in table["limits"]]),
     )
+
+
+def _limit(rule: dict[str, Any], names: tuple[str, ...]) -> list[float]:
+    """A row of :attr:`Population.albedo_limits`."""
+    side, line = (1.0, rule["least"]) if "least" in rule else (-1.0, rule["most"])
+    return [names.index(rule["of"]), names.index(rule["by"]), side, line["at"], line["slope"]]

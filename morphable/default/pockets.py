@@ -56,15 +56,18 @@ class LidPocket:
         lateral = smoothstep(low, high, np.arccos(direction[:, 2])) * (direction[:, 0] > 0)
         clear = self._shape.radius + (1 - lateral) * values["clearance"] + lateral * values["side_clearance"]
         clear = np.clip(radius - values["rim_depth"], self._shape.radius + values["least_clearance"], clear)
+        deep = np.minimum(clear, self._shape.radius + values["deep_clearance"])
         height = radius - clear
         low, high = values["corner"]
         corner = smoothstep(low, high, height)
+        # A gap between the corner's floor and the eyeball would be a black line.
+        floor = np.where(direction[:, 0] > 0, values["corner_clearance"][1], values["corner_clearance"][0])
+        clear += corner * (self._shape.radius + floor - clear)
         rim_angle = angle - values["rim_width"] / radius
         rim_radius = np.maximum(radius - values["rim_depth"], clear)
         inner_angle = rim_angle + ((1 - corner) * values["undercut"] - corner * values["caruncle"] * height) / radius
         last = np.full_like(angle, np.radians(values["last_angle"]))
         share = values["middle_share"]
-        deep = np.minimum(clear, self._shape.radius + values["deep_clearance"])
         rows = (
             (rim_angle, rim_radius),
             (inner_angle, clear),

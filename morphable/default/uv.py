@@ -30,8 +30,8 @@ PER_MILLIMETRE = 0.00284
 """Units of u and v per mm in the middle of the front chart."""
 _FRONT_CENTRE = np.array([0.5, 0.588])
 
-_BACK_CENTRE = np.array([0.1, 0.0785])
-_BACK_PER_MILLIMETRE = np.array([0.00102, 0.00064])
+_BACK_CENTRE = np.array([0.1, 0.049])
+_BACK_PER_MILLIMETRE = np.array([0.00090, 0.00079])
 
 
 def front_uv(places: Float) -> Float:

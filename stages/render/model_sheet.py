@@ -14,7 +14,9 @@ from PIL import Image, ImageDraw, ImageFont
 from facegen.batch import PERSPECTIVE
 from facegen.imaging.camera import extrinsic_matrices, head_rotation
 from facegen.morphable.albedo import TextureAlbedo
+from facegen.morphable.arkit import arkit_index
 from facegen.morphable.constraints import respect_limits
+from facegen.morphable.livelink import Recording
 from facegen.morphable.model import MorphableModel
 from facegen.morphable.texture import level_for
 from facegen.stages.render.numba_backend import NumbaRenderer
@@ -63,6 +65,8 @@ class Portrait:
     pitch: float = 0.0
     grey: bool = False
     """Without its colours."""
+    gaze: Float | None = None
+    """(2, 2) of the eyeballs, radians; ``None`` looks where the expression looks."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ class ModelSheet:
             np.radians([portrait.yaw], dtype=np.float64), np.radians([portrait.pitch]), np.zeros(1)
         )
         view = View(
-            vertices=model.decode(identity, expression)[0],
+            vertices=model.decode(identity, expression, None if portrait.gaze is None else portrait.gaze[None])[0],
             albedo=colours,
             iris_colour=portrait.iris,
             projection=PERSPECTIVE,
@@ -174,6 +178,14 @@ class ModelSheet:
         portrait.expression = respect_limits(self.model, portrait.expression[None])[0]
         return portrait
 
+    def played(self, caption: str, recording: Recording, frame: int) -> Portrait:
+        """The mean face with the expression of a recorded frame."""
+        portrait = self._mean(caption, yaw=12.0)
+        weights = recording.weights[frame][arkit_index(self.model.expression_names)]
+        portrait.expression = respect_limits(self.model, weights[None])[0]
+        portrait.gaze = recording.gaze[frame].astype(np.float32)
+        return portrait
+
     def _components(self, count: int) -> list[Portrait]:
         portraits = []
         for component in range(min(count, len(self.model.identity_names))):
@@ -191,8 +203,47 @@ def write_model_sheet(model: MorphableModel, out: Path, cell: int) -> None:
         StorageError: when the disk refuses.
     """
     sheet = ModelSheet(model, cell)
+    _write(sheet.draw(sheet.portraits()), out)
+
+
+def write_performance(models: Sequence[MorphableModel], recording: Recording, out: Path, cell: int, count: int) -> None:
+    """Draw the frames of a recording that differ most, as each of some models plays them, to a PNG file.
+
+    Raises:
+        ModelError: a model has an expression that ARKit does not know.
+        StorageError: when the disk refuses.
+    """
+    frames = distinct_frames(recording.weights, count)
+    rows = []
+    for start in range(0, len(frames), COLUMNS):
+        for model in models:
+            sheet = ModelSheet(model, cell)
+            some = frames[start : start + COLUMNS]
+            rows.append(sheet.draw([sheet.played(f"{model.name}, frame {f}", recording, f) for f in some.tolist()]))
+    picture = Image.new("RGB", (max(row.width for row in rows), sum(row.height for row in rows)), _PAPER)
+    top = 0
+    for row in rows:
+        picture.paste(row, (0, top))
+        top += row.height
+    _write(picture, out)
+
+
+def distinct_frames(weights: Float, count: int) -> NDArray[np.intp]:
+    """Numbers (count,) of the frames of weights (F, 52) that are farthest from each other, in order of time.
+
+    Begins with the frame of least expression and adds the one farthest from all that were chosen (Gonzalez 1985).
+    """
+    chosen = [int(weights.sum(axis=1).argmin())]
+    distance = np.full(len(weights), np.inf)
+    for _ in range(min(count, len(weights)) - 1):
+        distance = np.minimum(distance, np.linalg.norm(weights - weights[chosen[-1]], axis=1))
+        chosen.append(int(distance.argmax()))
+    return np.sort(np.array(chosen))
+
+
+def _write(picture: Image.Image, out: Path) -> None:
     buffer = io.BytesIO()
-    sheet.draw(sheet.portraits()).save(buffer, "PNG")
+    picture.save(buffer, "PNG")
     write_atomically(out, buffer.getvalue())
 
 

@@ -16,23 +16,17 @@ Float = NDArray[np.float64]
 
 def paint_beard(layers: Layers, lips: Float) -> None:
     """Stubble as dots of follicles, moustache and goatee as short hairs."""
-    canvas, values = layers.canvas, read_appearance()
-    beard = values["beard"]
+    canvas, beard = layers.canvas, read_appearance()["beard"]
     outline = np.stack([canvas.anchor(at) for at in beard["outline"]])
     outline[[0, -1], 0] = -20
-    wander = 3.0 * solid_noise(canvas.sphere, 12, seed=80)
+    wander = 2.0 * solid_noise(canvas.sphere, 20, seed=80) + 1.2 * solid_noise(canvas.sphere, 3.5, seed=84)
     low, high = beard["fade"]
     area = step(low, high, canvas.depth(outline) + wander.clip(-5, 5))
     # Sparse between mouth corner and chin, and below the lower lip's sides.
     area *= 1 - 0.30 * canvas.bump(canvas.anchor(["sublabial", 0.75, 0, -2]), (5, 6))
     free = (1 - step(0.2, 0.8, lips)) * area
-    dots = _follicles(canvas)
-    shadow = free * (0.42 + 0.58 * dots)
-    add_mark(layers, "stubble", shadow)
-    goatee = _goatee(canvas) * (1 - step(0.1, 0.6, lips))
-    add_mark(layers, "moustache_and_goatee", goatee)
-    for name, share in values["hair"]["on_beard"].items():
-        layers.weigh(name, share * (0.5 * free * dots + goatee))
+    add_mark(layers, "stubble", free * (0.58 + 0.42 * _follicles(canvas)))
+    add_mark(layers, "moustache_and_goatee", _goatee(canvas) * (1 - step(0.1, 0.6, lips)))
 
 
 def _follicles(canvas: Canvas) -> Float:

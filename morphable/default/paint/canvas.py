@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 from scipy.spatial import cKDTree
 
-from facegen.morphable.default.chart import BACK, FRONT, to_chart
+from facegen.morphable.default.chart import BACK, CENTRE, FRONT, RADIUS, to_chart
 from facegen.morphable.default.curves import chart_curve
 from facegen.morphable.default.network import ControlNetwork
 from facegen.morphable.default.outline import contains
@@ -19,16 +19,10 @@ from facegen.morphable.default.uv import PER_MILLIMETRE, TO_SCALE, back_places, 
 
 Float = NDArray[np.float64]
 
-RADIUS = 108.0
-"""mm of the sphere on which the skin's noise and the hair's growth live."""
-
 SLOT_TOP = 0.19
 """Below it (in v) lie the back chart, the slots and the bust; above it the front chart."""
 BACK_WIDTH = 0.196
 """Up to it (in u) lies the back chart."""
-
-_FRONT_CENTRE = np.array([0.0, -30.0, -10.0])
-_BACK_CENTRE = np.array([0.0, -60.0, 10.0])
 
 
 @dataclass(frozen=True)
@@ -75,18 +69,18 @@ class Canvas:
         network = self.network
         rows = network.rows(*(name for name, curve in network.curves.items() if curve.chart == BACK), "rim")
         offset = (
-            np.unique(np.concatenate([network.points[rows], network.points[rows] * (-1, 1, 1)]), axis=0) - _BACK_CENTRE
+            np.unique(np.concatenate([network.points[rows], network.points[rows] * (-1, 1, 1)]), axis=0) - CENTRE[BACK]
         )
         radius = np.linalg.norm(offset, axis=1)
         found = RBFInterpolator(offset / radius[:, None], radius, kernel="linear")(direction)
-        seen = direction * found[:, None] + _BACK_CENTRE - _FRONT_CENTRE
+        seen = direction * found[:, None] + CENTRE[BACK] - CENTRE[FRONT]
         unit: Float = seen / np.linalg.norm(seen, axis=1, keepdims=True)
         return unit
 
     @cached_property
     def place(self) -> Float:
         """(n, 2) places in the front chart, mm, of both charts' texels."""
-        return to_chart(_FRONT_CENTRE + self.direction, FRONT)
+        return to_chart(CENTRE[FRONT] + self.direction, FRONT)
 
     @cached_property
     def half(self) -> Float:
@@ -128,9 +122,9 @@ class Canvas:
         uv = np.empty((2, len(near), 2))
         for k, vectors in enumerate((near, far)):
             front, back = ~self.behind, self.behind
-            uv[k, front] = front_uv(to_chart(_FRONT_CENTRE + vectors[front], FRONT))
+            uv[k, front] = front_uv(to_chart(CENTRE[FRONT] + vectors[front], FRONT))
             # Any distance does for the back chart as long as it is the same at both ends.
-            uv[k, back] = back_uv(to_chart(_FRONT_CENTRE + vectors[back] * 95.0, BACK))
+            uv[k, back] = back_uv(to_chart(CENTRE[FRONT] + vectors[back] * 95.0, BACK))
         return (self.texel(uv[1]) - self.texel(uv[0])) / 0.5
 
     def line(self, name: str, spacing: float = 0.25) -> Float:

@@ -83,7 +83,7 @@ def _wet(layers: Layers, where: Where, across: Float, along: Float) -> None:
 
 def _rim(layers: Layers, where: Where, across: Float, along: Float) -> None:
     """A pocket begins as skin: it follows the skin's colour there."""
-    layers.weigh("melanin", 0.55 * (1 - step(0.0, 0.4, across)), where)
+    layers.weigh("melanin", 0.85 * (1 - step(0.1, 0.7, across)), where)
 
 
 def _lip_rim(layers: Layers, where: Where, across: Float, along: Float) -> None:

@@ -20,7 +20,9 @@ def paint_lips(layers: Layers) -> Float:
     wander = 0.13 * solid_noise(canvas.sphere, 3.5, seed=50).clip(-2, 2)
     red = step(-1, 1, (depth + wander) / width)
     layers.tint(red, lips["density"])
-    layers.masks["melanin"][canvas.skin] *= 1 - (1 - lips["melanin"]) * red
+    bulge, _ = canvas.near(canvas.line("lower_lip_bulge"))
+    lower = np.exp(-0.5 * (bulge / lips["bulge"]["width"]) ** 2)
+    layers.masks["melanin"][canvas.skin] *= 1 - (1 - _between(lips["melanin"], lower)) * red
     for name in ("cheek_redness", "nose_redness", "undertone"):
         layers.masks[name][canvas.skin] *= 1 - red
     layers.masks["haemoglobin"][canvas.skin] = np.maximum(layers.masks["haemoglobin"][canvas.skin], red)
@@ -31,17 +33,22 @@ def paint_lips(layers: Layers) -> Float:
         layers.tint(
             np.where(between, 1, np.exp(-((seam / lips[key]["width"]) ** 2))) * step(-4, 1, depth), lips[key]["density"]
         )
-    bulge, _ = canvas.near(canvas.line("lower_lip_bulge"))
     dry = 1 + 0.35 * solid_noise(canvas.sphere, 2.5, seed=51).clip(-2, 2)
-    layers.tint(red * np.exp(-0.5 * (bulge / lips["bulge"]["width"]) ** 2) * dry, lips["bulge"]["density"])
+    layers.tint(red * lower * dry, lips["bulge"]["density"])
     ridge = lips["ridge"]
     border, _ = canvas.near(canvas.line("upper_vermilion_border"))
     pale = np.exp(-0.5 * ((border - ridge["at"]) / ridge["width"]) ** 2) * (depth < 0) * (1 - corner)
     layers.tint(pale, ridge["density"])
     layers.weigh("lip_redness", red)
     # Pigment gathers at the border.
-    layers.weigh("lip_darkness", red * (0.75 + 0.25 * np.exp(-0.5 * (depth / 1.6) ** 2)))
+    gathered = 0.75 + 0.25 * np.exp(-0.5 * (depth / 1.6) ** 2)
+    layers.weigh("lip_darkness", red * gathered * _between(lips["darkness"], lower))
     return red
+
+
+def _between(shares: dict[str, float], lower: Float) -> Float:
+    """The upper lip's share where ``lower`` (n,) is 0, the lower lip's where it is 1."""
+    return shares["upper"] + (shares["lower"] - shares["upper"]) * lower
 
 
 def _depth(canvas: Canvas) -> tuple[Float, Float]:
