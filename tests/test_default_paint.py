@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from facegen.morphable.default.chart import FRONT, to_chart
 from facegen.morphable.default.levels import REGIONS, read_coarse, split_level
-from facegen.morphable.default.mesh import SLOTS
 from facegen.morphable.default.network import read_network
 from facegen.morphable.default.paint import Paint, paint
 from facegen.morphable.default.paint.canvas import Canvas
 from facegen.morphable.default.paint.layers import read_appearance
 from facegen.morphable.default.people import population_about, read_people
-from facegen.morphable.default.uv import front_places, texture_coordinates
+from facegen.morphable.default.uv import SLOTS, front_places, texture_coordinates
 from facegen.morphable.population import Attributes, PopulationDraw
 from facegen.morphable.texture import sample_bilinear
 

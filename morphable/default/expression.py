@@ -7,12 +7,9 @@ goes is set by eye and by what people reach. The amounts are in ``expression.yam
 
 from __future__ import annotations
 
-from functools import lru_cache
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from facegen.morphable.arkit import ARKIT_NAMES
@@ -22,6 +19,7 @@ from facegen.morphable.default.expression_lids import Eyelids
 from facegen.morphable.default.identity import calibrated_points, eyeball_motion
 from facegen.morphable.default.jaw import jaw_motion
 from facegen.morphable.default.network import ControlNetwork
+from facegen.morphable.default.tables import read_yaml
 
 Float = NDArray[np.float64]
 
@@ -42,7 +40,7 @@ def expression_displacements(network: ControlNetwork) -> dict[str, tuple[Float, 
     placed = network.mirrored(points)
     moved = np.einsum("anb,nb->a", eyeball_motion(network), points - network.points)
     lids = Eyelids(network, points, network.eyeball.centre + moved)
-    table = _table()
+    table = read_yaml("expression.yaml")
     left: dict[str, Float] = {}
     for name in ARKIT_NAMES:
         if name.endswith("Right"):
@@ -57,13 +55,6 @@ def expression_displacements(network: ControlNetwork) -> dict[str, tuple[Float, 
         field = fields.mirrored(left[other]) if name.endswith("Right") else left[name]
         result[name] = (field[:n], field[n:] * (-1.0, 1.0, 1.0))
     return result
-
-
-@lru_cache(maxsize=1)
-def _table() -> dict[str, Any]:
-    text = files("facegen.morphable.default").joinpath("expression.yaml").read_text(encoding="utf-8")
-    table: dict[str, Any] = yaml.safe_load(text)
-    return table
 
 
 def _shape(name: str, entry: dict[str, Any], fields: FaceFields, lids: Eyelids, placed: Float) -> Float:

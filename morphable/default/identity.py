@@ -9,16 +9,14 @@ eyeballs differ by some 0.5 mm).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import ArrayLike, NDArray
 
 from facegen.morphable.default.measurements import Measurements
 from facegen.morphable.default.network import ControlNetwork
+from facegen.morphable.default.tables import read_yaml
 
 Float = NDArray[np.float64]
 Fields = dict[str, Float]
@@ -32,12 +30,9 @@ _LOWER_LIP = ("lower_mouth_seam", "lower_vermilion_border", "lower_lip_bulge")
 _NOSE = ("nose", "ala", "alar_crease", "alar_rim", "columella", "nostril_sill", "nostril")
 
 
-@lru_cache(maxsize=1)
 def read_table() -> dict[str, Any]:
     """The contents of ``anthropometry.yaml``. Not to be changed: it is shared."""
-    text = files("facegen.morphable.default").joinpath("anthropometry.yaml").read_text(encoding="utf-8")
-    table: dict[str, Any] = yaml.safe_load(text)
-    return table
+    return read_yaml("anthropometry.yaml")
 
 
 def symmetric_fields(network: ControlNetwork) -> Fields:

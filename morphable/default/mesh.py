@@ -12,29 +12,28 @@ eyeball, teeth, tongue) is a grid, and lashes are single triangles.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import Delaunay, cKDTree
+from scipy.spatial import cKDTree
 
 from facegen.morphable.default.chart import BACK, FRONT, OTHER, to_chart
 from facegen.morphable.default.curves import ChartCurve, chart_curve
 from facegen.morphable.default.levels import REGIONS, Level, to_arrays
 from facegen.morphable.default.network import ControlNetwork, read_network
 from facegen.morphable.default.outline import contains
+from facegen.morphable.default.planar import Size, triangulate
+from facegen.morphable.default.uv import in_slot
 
 Float = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Size = Callable[[Float], Float]
 
 SCALE = 2.15
 """Edge lengths of the coarse mesh relative to the size field, which is the default level's."""
-
-RELAXATIONS = 80
 
 NAPE = 50.0
 """Where the hair ends behind, mm in the back chart."""
@@ -139,7 +138,7 @@ def _front(half: _Half, network: ControlNetwork, curves: dict[str, ChartCurve]) 
     outer = np.concatenate([ids["rim"], ids["neckline_front"][-2::-1]])
     fixed = np.unique(np.concatenate([eye, mouth, nostril, outer, border_id, crease_id, line, marked]))
     position = np.array(half.front)
-    chart, triangles, added = _triangulate(
+    chart, triangles, added = triangulate(
         position[outer], [position[eye], position[nostril], position[mouth]], position[fixed], size
     )
     new = half.add(added, front=chart[len(fixed) :])
@@ -190,7 +189,7 @@ def _back(half: _Half, network: ControlNetwork, curves: dict[str, ChartCurve]) -
     outer = np.concatenate([rim, neckline[1:]])
     fixed = np.concatenate([outer, middle])
     position = np.array(half.back)
-    chart, triangles, added = _triangulate(position[outer], [], position[fixed], size)
+    chart, triangles, added = triangulate(position[outer], [], position[fixed], size)
     number = np.concatenate([fixed, half.add(added, back=chart[len(fixed) :])])
     for t in triangles:
         a, b, c = (int(v) for v in number[t])
@@ -261,78 +260,6 @@ def _midline(size: Size, top: float, bottom: float, stops: Sequence[float] = ())
         count = max(1, round(float(density[-1])))
         heights += [*np.interp(np.linspace(0, density[-1], count + 1)[1:-1], density, fine).tolist(), lower]
     return heights[:-1]
-
-
-def _triangulate(outer: Float, holes: list[Float], fixed: Float, size: Size) -> tuple[Float, Ints, int]:
-    """Mesh a half domain x ≥ 0 around fixed points by forces in bars (Persson and Strang 2004, "DistMesh").
-
-    Returns:
-        Positions (fixed ones first), counter-clockwise triangles, and how many points were added.
-    """
-    sides = np.concatenate([np.stack([line, np.roll(line, -1, axis=0)], axis=1) for line in (outer, *holes)])
-    sides = sides[np.abs(sides[:, :, 0]).max(axis=1) > 1e-9]
-    middles, radii = sides.mean(axis=1), np.linalg.norm(sides[:, 0] - sides[:, 1], axis=1) / 2
-
-    def encroaches(places: Float) -> NDArray[np.bool_]:
-        # A point in the circle over a border edge would keep that edge out of the Delaunay triangulation.
-        distances = np.linalg.norm(places[:, None] - middles, axis=2)
-        found: NDArray[np.bool_] = (distances < 1.02 * radii).any(axis=1)
-        return found
-
-    def inside(places: Float) -> NDArray[np.bool_]:
-        found = contains(outer, places) & (places[:, 0] > 0)
-        for hole in holes:
-            found &= ~contains(hole, places)
-        return found
-
-    random = np.random.default_rng(0)
-    low, high = outer.min(axis=0), outer.max(axis=0)
-    candidates = random.uniform(low, high, (300_000, 2))
-    candidates = candidates[inside(candidates)]
-    step = size(candidates)
-    candidates = candidates[(random.random(len(candidates)) < (step.min() / step) ** 2 * 2.0)]
-    step = size(candidates)
-    blocked = (cKDTree(fixed).query(candidates)[0] < 0.75 * step) | (candidates[:, 0] < 0.6 * step)
-    tree = cKDTree(candidates)
-    chosen = []
-    for i in range(len(candidates)):
-        if not blocked[i]:
-            chosen.append(i)
-            blocked[tree.query_ball_point(candidates[i], 0.85 * step[i])] = True
-    free = candidates[chosen]
-    points = np.concatenate([fixed, free[~encroaches(free)]])
-    count = len(fixed)
-    for _ in range(RELAXATIONS):
-        triangles = _faces(points, inside)
-        edges = np.unique(np.sort(triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1), axis=0)
-        bar = points[edges[:, 0]] - points[edges[:, 1]]
-        length = np.linalg.norm(bar, axis=1)
-        wanted = size(points[edges].mean(axis=1))
-        wanted *= 1.15 * np.sqrt((length**2).sum() / (wanted**2).sum())
-        push = np.maximum(wanted - length, 0)[:, None] * bar / np.maximum(length, 1e-9)[:, None]
-        force = np.zeros_like(points)
-        np.add.at(force, edges[:, 0], push)
-        np.add.at(force, edges[:, 1], -push)
-        force[:count] = 0
-        moved = points + 0.2 * force
-        bad = ~inside(moved) | (moved[:, 0] < 0.4 * size(moved)) | encroaches(moved)
-        bad[:count] = True
-        moved[bad] = points[bad]
-        points = moved
-    triangles = _faces(points, inside)
-    used = np.unique(triangles)
-    if len(used) != len(points):
-        raise RuntimeError(f"{len(points) - len(used)} points are in no triangle")
-    return points, triangles, len(points) - count
-
-
-def _faces(points: Float, inside: Callable[[Float], NDArray[np.bool_]]) -> Ints:
-    triangles = Delaunay(points).simplices.astype(np.int64)
-    a, b, c = points[triangles].transpose(1, 0, 2)
-    area = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
-    triangles[area < 0] = triangles[area < 0][:, ::-1]
-    kept: Ints = triangles[inside(points[triangles].mean(axis=1)) & (np.abs(area) > 1e-3)]
-    return kept
 
 
 class _Regions:
@@ -477,20 +404,6 @@ def _mirror(half: _Half) -> Level:
     )
 
 
-SLOTS: dict[str, tuple[float, float, float, float]] = {
-    "eyeball": (0.20, 0.090, 0.160, 0.075),
-    "upper_teeth": (0.20, 0.005, 0.160, 0.035),
-    "lower_teeth": (0.20, 0.045, 0.160, 0.035),
-    "mouth_pocket": (0.37, 0.005, 0.160, 0.070),
-    "lid_pocket": (0.37, 0.080, 0.160, 0.030),
-    "nostril_pocket": (0.37, 0.115, 0.160, 0.050),
-    "tongue": (0.54, 0.005, 0.160, 0.070),
-    "upper_lashes": (0.54, 0.080, 0.160, 0.030),
-    "lower_lashes": (0.54, 0.115, 0.160, 0.030),
-}
-"""Left, bottom, width and height of a part's place in the texture: the right half of it is the subject's left."""
-
-
 def _unwrap(half: _Half, left: Ints, mirror: Ints) -> tuple[Ints, Ints, Float]:
     """Texture coordinates of both halves' triangles: corners, their vertices, and the place of those off the charts."""
     number: dict[tuple[object, ...], int] = {}
@@ -502,7 +415,7 @@ def _unwrap(half: _Half, left: Ints, mirror: Ints) -> tuple[Ints, Ints, Float]:
             row = []
             for k, v in enumerate(t):
                 w = int(mirror[v]) if side else v
-                where = (np.nan, np.nan) if slot is None else _in_slot(slot[0], *slot[1][k], side)
+                where = (np.nan, np.nan) if slot is None else in_slot(slot[0], *slot[1][k], side)
                 key = (island, w) if slot is None else (island, w, where)
                 if key not in number:
                     number[key] = len(vertex)
@@ -511,12 +424,6 @@ def _unwrap(half: _Half, left: Ints, mirror: Ints) -> tuple[Ints, Ints, Float]:
                 row.append(number[key])
             corners.append(row[::-1] if side else row)
     return np.array(corners, np.int64), np.array(vertex, np.int64), np.array(place)
-
-
-def _in_slot(name: str, along: float, across: float, side: int) -> tuple[float, float]:
-    x, y, width, height = SLOTS[name]
-    half = 0.5 * along if not side else -0.5 * along
-    return x + width * (0.5 + half), y + height * across
 
 
 def main() -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from importlib.resources import files
 from typing import Any, Literal
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from facegen.morphable.default.chart import BACK, FRONT, to_chart
+from facegen.morphable.default.tables import read_yaml
 
 Float = NDArray[np.float64]
 Kind = Literal["curve", "points", "boundary", "rim"]
@@ -100,8 +99,7 @@ class ControlNetwork:
 @lru_cache(maxsize=1)
 def read_network() -> ControlNetwork:
     """The network as shipped. Not to be changed: it is shared."""
-    text = files("facegen.morphable.default").joinpath("control.yaml").read_text(encoding="utf-8")
-    values = yaml.safe_load(text)
+    values = read_yaml("control.yaml")
     eyeball = EyeballShape(
         np.array(values["eyeball"]["centre"], np.float64),
         *(float(values["eyeball"][name]) for name in ("radius", "iris_radius", "pupil_radius")),

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from facegen.morphable.default.components import Components
 from facegen.morphable.default.draw import attribute_law, term_names
 from facegen.morphable.default.identity import effects_of
+from facegen.morphable.default.tables import read_yaml
 from facegen.morphable.population import Population
 
 Float = NDArray[np.float64]
@@ -20,12 +18,9 @@ Float = NDArray[np.float64]
 _LOW, _HIGH = -2.4, 2.4
 
 
-@lru_cache(maxsize=1)
 def read_people() -> dict[str, Any]:
     """The contents of ``people.yaml``. Not to be changed: it is shared."""
-    text = files("facegen.morphable.default").joinpath("people.yaml").read_text(encoding="utf-8")
-    values: dict[str, Any] = yaml.safe_load(text)
-    return values
+    return read_yaml("people.yaml")
 
 
 def fit_population(components: Components) -> Population:

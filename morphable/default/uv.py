@@ -34,6 +34,20 @@ _BACK_CENTRE = np.array([0.1, 0.049])
 _BACK_PER_MILLIMETRE = np.array([0.00090, 0.00079])
 
 
+SLOTS: dict[str, tuple[float, float, float, float]] = {
+    "eyeball": (0.20, 0.090, 0.160, 0.075),
+    "upper_teeth": (0.20, 0.005, 0.160, 0.035),
+    "lower_teeth": (0.20, 0.045, 0.160, 0.035),
+    "mouth_pocket": (0.37, 0.005, 0.160, 0.070),
+    "lid_pocket": (0.37, 0.080, 0.160, 0.030),
+    "nostril_pocket": (0.37, 0.115, 0.160, 0.050),
+    "tongue": (0.54, 0.005, 0.160, 0.070),
+    "upper_lashes": (0.54, 0.080, 0.160, 0.030),
+    "lower_lashes": (0.54, 0.115, 0.160, 0.030),
+}
+"""Left, bottom, width and height of a part's place in the texture: the right half of it is the subject's left."""
+
+
 def front_uv(places: Float) -> Float:
     """Texture coordinates (n, 2) of places (n, 2) in the front chart, mm."""
     radius = np.linalg.norm(places, axis=-1, keepdims=True)
@@ -72,3 +86,10 @@ def texture_coordinates(level: Level) -> Float:
     result[front] = front_uv(level.front[level.uv_vertex[front]])
     result[back] = back_uv(level.back[level.uv_vertex[back]])
     return result
+
+
+def in_slot(name: str, along: float, across: float, side: int) -> tuple[float, float]:
+    """Texture coordinates of a place of a part, both 0 … 1; ``side`` is 0 on the subject's left."""
+    x, y, width, height = SLOTS[name]
+    half = 0.5 * along if not side else -0.5 * along
+    return x + width * (0.5 + half), y + height * across

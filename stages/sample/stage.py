@@ -23,7 +23,7 @@ from facegen.settings import Section
 from facegen.stages.sample.config import DrawnGaze, SampleConfig
 from facegen.stages.sample.grid import Grid
 from facegen.stages.sample.iris import iris_colour
-from facegen.stages.sample.laws import Empirical, FromPopulation
+from facegen.stages.sample.laws import Empirical, FromPopulation, PersonLaw
 from facegen.stages.sample.light import directional_light, spherical_harmonics
 
 Float64 = NDArray[np.float64]
@@ -144,30 +144,25 @@ class Sampler:
 
     def _draw_person(self, number: NDArray[np.int64]) -> tuple[Float64, Float64, Float64]:
         model, config = self._model, self._config
-        identity = np.empty((len(number), len(model.identity_names)))
-        albedo = np.empty((len(number), len(model.albedo_names)))
-        iris = np.empty((len(number), 3))
-        for row, n in enumerate(int(n) for n in number):
-            law, colours = config.identity, config.albedo
-            identity[row] = (
-                self._person(n).identity
-                if isinstance(law, FromPopulation)
-                else law.draw(self._generator("identity", n), identity.shape[1])
-            )
-            albedo[row] = (
-                self._person(n).albedo
-                if isinstance(colours, FromPopulation)
-                else colours.draw(self._generator("albedo", n), albedo.shape[1])
-            )
-            iris[row] = (
-                self._person(n).iris
-                if config.iris == "population"
-                else iris_colour(config.iris, self._generator("iris", n))
-            )
-        return identity, albedo, iris
+        numbers = [int(n) for n in number]
+        people = [self._person(n) for n in numbers] if config.needs_population else []
+
+        def drawn(law: PersonLaw, section: str, of_person: list[NDArray[np.float32]], count: int) -> Float64:
+            if isinstance(law, FromPopulation):
+                return np.array(of_person, np.float64).reshape(len(numbers), count)
+            return np.array([law.draw(self._generator(section, n), count) for n in numbers]).reshape(-1, count)
+
+        identity = drawn(config.identity, "identity", [p.identity for p in people], len(model.identity_names))
+        albedo = drawn(config.albedo, "albedo", [p.albedo for p in people], len(model.albedo_names))
+        iris: list[NDArray[np.floating]]
+        if config.iris == "population":
+            iris = [p.iris for p in people]
+        else:
+            iris = [iris_colour(config.iris, self._generator("iris", n)) for n in numbers]
+        return identity, albedo, np.array(iris, np.float64).reshape(-1, 3)
 
     def _person(self, number: int) -> PopulationDraw:
-        """The person that identity, albedo and iris share: the same however often it is asked for."""
+        """The person that identity, albedo and iris of a number share."""
         assert self._model.population is not None
         return self._model.population.draw(self._generator("population", number))
 

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from facegen.morphable.default.paint.canvas import Canvas
+from facegen.morphable.default.tables import read_yaml
 
 Float = NDArray[np.float64]
 Rgb = list[float]
 
 
-@lru_cache(maxsize=1)
 def read_appearance() -> dict[str, Any]:
     """Colours and amounts as shipped in ``appearance.yaml``. Not to be changed: it is shared."""
-    text = files("facegen.morphable.default").joinpath("appearance.yaml").read_text(encoding="utf-8")
-    values: dict[str, Any] = yaml.safe_load(text)
-    return values
+    return read_yaml("appearance.yaml")
 
 
 class Layers:

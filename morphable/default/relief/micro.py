@@ -6,12 +6,9 @@ between its plateaus; pores are small pits.
 
 from __future__ import annotations
 
-from functools import lru_cache
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
@@ -19,6 +16,7 @@ from facegen.morphable.default.chart import BACK, FRONT
 from facegen.morphable.default.levels import REGIONS
 from facegen.morphable.default.relief.points import nearest, spread_points
 from facegen.morphable.default.relief.surface import MeanFace, texels
+from facegen.morphable.default.tables import read_yaml
 from facegen.morphable.default.uv import PER_MILLIMETRE, TO_SCALE, front_places
 
 Float = NDArray[np.float64]
@@ -26,12 +24,9 @@ Float = NDArray[np.float64]
 _SEED = 7
 
 
-@lru_cache(maxsize=1)
 def read_grain() -> dict[str, Any]:
     """``micro.yaml``."""
-    text = files("facegen.morphable.default.relief").joinpath("micro.yaml").read_text(encoding="utf-8")
-    values: dict[str, Any] = yaml.safe_load(text)
-    return values
+    return read_yaml("relief/micro.yaml")
 
 
 def tile_slopes() -> Float:

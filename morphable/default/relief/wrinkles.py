@@ -5,16 +5,15 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from facegen.morphable.default.relief.lines import Canvas, Line, Stroke, branches, broken, course, drawn, strays
 from facegen.morphable.default.relief.points import spread_points
 from facegen.morphable.default.relief.surface import MeanFace
+from facegen.morphable.default.tables import read_yaml
 
 Float = NDArray[np.float64]
 
@@ -53,9 +52,8 @@ class Group:
 @lru_cache(maxsize=1)
 def read_groups() -> tuple[Group, ...]:
     """The groups in the order of the table, left before right."""
-    text = files("facegen.morphable.default.relief").joinpath("wrinkles.yaml").read_text(encoding="utf-8")
     groups = []
-    for name, entry in yaml.safe_load(text).items():
+    for name, entry in read_yaml("relief/wrinkles.yaml").items():
         for side in _SIDES if entry.get("sided") else (None,):
             values = entry["strength"]
             expression = {
