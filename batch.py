@@ -46,7 +46,7 @@ class Arrays:
 
 @dataclass(frozen=True)
 class Samples(Arrays):
-    """What the sample stage draws for B faces."""
+    """What the sample stage draws for B faces, and what the denoise stage makes of it."""
 
     face: NDArray[np.int64]
     """(B,) number of the face in the dataset."""
@@ -82,6 +82,10 @@ class Samples(Arrays):
     """(B, 3) linear RGB: what that light adds to a white Lambertian surface that faces it."""
     background_seed: NDArray[np.uint64]
     """(B,) seed of the background."""
+    identity_raw: Float | None = None
+    """(B, Ki) identity coefficients as drawn, where the denoise stage has made others of them."""
+    expression_raw: Float | None = None
+    """(B, Ke) expression coefficients as drawn, likewise."""
 
 
 @dataclass(frozen=True)

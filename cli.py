@@ -28,7 +28,8 @@ class _Commands(TyperGroup):
 
 app = typer.Typer(
     cls=_Commands,
-    help="Make synthetic 3D face datasets: sample a morphable model, render it with exact labels, pack it into Zarr.",
+    help="Make synthetic 3D face datasets: sample a morphable model, denoise what is impossible, render it with exact "
+    "labels, pack it into Zarr.",
     epilog="Start with: facegen run quickstart --out runs/quickstart",
     no_args_is_help=True,
     add_completion=False,
@@ -40,6 +41,10 @@ benchmark_app = typer.Typer(
     help="Measure this machine: ratios of things measured in turn in one run.", no_args_is_help=True
 )
 app.add_typer(benchmark_app, name="benchmark")
+train_app = typer.Typer(help="Train the networks that some stages use.", no_args_is_help=True)
+app.add_typer(train_app, name="train")
+evaluate_app = typer.Typer(help="Measure trained networks and what they make.", no_args_is_help=True)
+app.add_typer(evaluate_app, name="evaluate")
 models_app = typer.Typer(help="Look at the face models: what they hold, and a sheet of faces.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 
@@ -115,7 +120,7 @@ def run(
     config: Config, out: Out, faces: Faces = None, seed: Seed = None, workers: Workers = None, set_: Set = None,
     dry_run: DryRun = False, overwrite: Overwrite = False, json_: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    """Carry a configuration out: sample, render and pack every face.
+    """Carry a configuration out: sample, denoise, render and pack every face.
 
     The same command again continues a run that was interrupted, and changes nothing in one that is complete.
     """
@@ -133,12 +138,21 @@ def sample(
     _carry_out(("sample",), config, out, faces, seed, workers, set_, dry_run, overwrite, json_, quiet)
 
 
+@app.command(epilog=_EXAMPLES.format(command="denoise").replace("quickstart", "diverse"))
+def denoise(
+    config: Config, out: Out, faces: Faces = None, seed: Seed = None, workers: Workers = None, set_: Set = None,
+    dry_run: DryRun = False, overwrite: Overwrite = False, json_: Json = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Only bring what `facegen sample` drew back to possible faces, into RUN/stages/denoise."""
+    _carry_out(("denoise",), config, out, faces, seed, workers, set_, dry_run, overwrite, json_, quiet)
+
+
 @app.command(epilog=_EXAMPLES.format(command="render"))
 def render(
     config: Config, out: Out, faces: Faces = None, seed: Seed = None, workers: Workers = None, set_: Set = None,
     dry_run: DryRun = False, overwrite: Overwrite = False, json_: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    """Only render what `facegen sample` drew, into RUN/stages/render."""
+    """Only render what `facegen sample` drew, and `facegen denoise` mended, into RUN/stages/render."""
     _carry_out(("render",), config, out, faces, seed, workers, set_, dry_run, overwrite, json_, quiet)
 
 
@@ -170,6 +184,7 @@ def _carry_out(
     values = read_configuration(config, overrides or [])
     values |= {key: value for key, value in (("faces", faces), ("seed", seed)) if value is not None}
     planned = plan(values, source=config)
+    planned.check(stages)
     folder = RunFolder(out)
     shards = split(planned.config.faces, planned.config.shard_size)
     for note in planned.notes:
@@ -349,6 +364,104 @@ def models_play(
     _say(f"wrote {out}")
 
 
+@train_app.command("denoise")
+def train_denoise(
+    config: Annotated[str, typer.Argument(help="Configuration of a training: a YAML file, or a shipped one's name.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Training folder; made if absent, continued if it is there.")
+    ],
+    seed: Seed = None,
+    set_: Set = None,
+    device: Annotated[str, typer.Option(help="Torch device: cpu, cuda, cuda:1 …")] = "cpu",
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train denoisers: networks that bring coefficients back to possible faces.
+
+    The same command again continues a training that was interrupted, to the same weights.
+
+    Examples: facegen train denoise denoise-identity --out runs/denoise-identity ·
+    facegen train denoise my.yaml --out runs/mine --set denoisers.posterior.steps=8000
+    """
+    from facegen.manifold.command import carry_out
+
+    values = _with_seed(config, seed, set_)
+    cards = carry_out(values, config, out, device, lambda line: _say(line, quiet=quiet or json_))
+    if json_:
+        _print_json({name: asdict(card) for name, card in cards.items()})
+    for name, card in cards.items():
+        share = card.metrics["share_of_variance_recovered"]
+        _say(f"{out / name}.safetensors: recovers {share:.0%} of the variance of test faces", quiet=quiet or json_)
+
+
+@evaluate_app.command("denoise")
+def evaluate_denoise(
+    folder: Annotated[Path, typer.Argument(help="Training folder.")],
+    figures: Annotated[Path | None, typer.Option(help="Folder to draw figures and contact sheets into.")] = None,
+    faces: Annotated[int, typer.Option("--faces", "-n", min=10, help="Faces of each kind that are judged.")] = 500,
+    recordings: Annotated[
+        list[Path] | None, typer.Option(help="Live Link Face takes to learn from what a possible face is; repeatable.")
+    ] = None,
+    cell: Annotated[int, typer.Option(min=64, max=1024, help="Side of a portrait in pixels.")] = 160,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure trained denoisers: what they recover, how diverse and how possible the faces are that they make.
+
+    Example: facegen evaluate denoise runs/denoise-identity --json --figures runs/denoise-identity/figures
+    """
+    from facegen.evaluation.denoise import report
+
+    def told(line: str) -> None:
+        _say(line, quiet=quiet)
+
+    if figures is not None:
+        from facegen.evaluation.denoise.figures import need_matplotlib
+
+        need_matplotlib()
+    evaluation = report.Evaluation.of(folder)
+    result = report.evaluate(evaluation, evaluation.judge(recordings or [], told), faces, told)
+    if figures is not None:
+        from facegen.evaluation.denoise.figures import write_figures
+        from facegen.evaluation.denoise.sheets import write_sheets
+
+        for path in [*write_figures(figures, evaluation, result), *write_sheets(figures, evaluation, cell)]:
+            told(f"wrote {path}")
+    if json_:
+        _print_json(result)
+    else:
+        print(report.text(result))
+
+
+@evaluate_app.command("plausibility")
+def evaluate_plausibility(
+    run: Run,
+    faces: Annotated[int, typer.Option("--faces", "-n", min=1, help="Faces to judge, spread over the run.")] = 1000,
+    recordings: Annotated[
+        list[Path] | None, typer.Option(help="Live Link Face takes to learn from what a possible face is; repeatable.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Judge how many faces of a dataset could be people: folds, stretch, proportions, symmetry, self-intersection.
+
+    Example: facegen evaluate plausibility runs/first --faces 500
+    """
+    from facegen.evaluation.dataset_plausibility import judge_dataset
+
+    result = judge_dataset(run, faces, recordings or [], lambda line: _say(line, quiet=json_))
+    if json_:
+        _print_json(result.as_dict())
+    else:
+        print(result.as_text())
+
+
+def _with_seed(config: str, seed: int | None, overrides: list[str] | None) -> dict[str, Any]:
+    from facegen.pipeline.configuration import read_configuration
+
+    values = read_configuration(config, overrides or [])
+    return values if seed is None else values | {"seed": seed}
+
+
 @benchmark_app.command("render")
 def benchmark_render(
     json_: Json = False,
@@ -387,6 +500,24 @@ def benchmark_run(
     from facegen.benchmarks.run import run, text
 
     result = run(config, faces=faces, overrides=set_ or [])
+    if json_:
+        _print_json(result)
+    else:
+        print(text(result))
+
+
+@benchmark_app.command("denoise")
+def benchmark_denoise(
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds of A B A B.")] = 15,
+    json_: Json = False,
+) -> None:
+    """The shipped denoisers: faces per core second, and beside them the library's convolutions and the decoding.
+
+    Example: facegen benchmark denoise --json
+    """
+    from facegen.benchmarks.denoise import run, text
+
+    result = run(repeats)
     if json_:
         _print_json(result)
     else:

@@ -23,6 +23,12 @@ class ModelError(FacegenError, ValueError):
     exit_code = 2
 
 
+class WeightsError(FacegenError, ValueError):
+    """Weights of a denoiser are missing, damaged, untrained, or of another model."""
+
+    exit_code = 2
+
+
 class CaptureError(FacegenError, ValueError):
     """A facial recording is missing, damaged, or not what its format says."""
 

@@ -71,6 +71,9 @@ class MorphableModel:
     """How its heads are measured, and the published means that they reproduce."""
     population: Population | None = None
     """The joint law of its people, where the model has one."""
+    source_sha256: str = ""
+    """Digest of what the model was read from, the same however it was cut: of equal digest and names, coefficients mean
+    the same."""
 
     @cached_property
     def pivot(self) -> Float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from facegen.morphable.config import DefaultModelConfig, ModelConfig
 from facegen.morphable.model import MorphableModel
 from facegen.settings import Section
+from facegen.stages.denoise.config import DenoiseConfig
 from facegen.stages.pack.config import PackConfig
 from facegen.stages.render.config import RenderConfig
 from facegen.stages.sample.config import SampleConfig
@@ -38,6 +39,8 @@ class RunConfig(Section):
     """The face model; the embedded one unless ``name`` says another."""
     sample: SampleConfig = SampleConfig()
     """The laws of all that is drawn."""
+    denoise: DenoiseConfig = DenoiseConfig()
+    """Which coefficients are brought back to possible faces; none unless said."""
     render: RenderConfig = RenderConfig()
     """Image size, back-end, background."""
     pack: PackConfig = PackConfig()
@@ -55,20 +58,30 @@ class RunConfig(Section):
         return self
 
 
-def fingerprint(config: RunConfig, model: MorphableModel, recordings: Sequence[str]) -> str:
+def fingerprint(
+    config: RunConfig,
+    model: MorphableModel,
+    recordings: Sequence[str],
+    denoisers: Mapping[str, Mapping[str, Any]] | None = None,
+) -> str:
     """Digest of all that decides a face's bytes.
 
-    The model and the recordings count by their content, not by their path; name and number of faces do not count.
+    The model, the recordings and the denoisers' weights count by their content, not by their path; name and number of
+    faces do not count.
 
     Args:
         config: the resolved configuration.
         model: as loaded, cut included.
         recordings: sha256 of each recording that the sample stage reads, in order.
+        denoisers: by group, as :attr:`~facegen.stages.denoise.stage.DenoiseStage.provenance` has them; ``None`` or
+            empty where nothing is denoised.
     """
-    values: dict[str, Any] = config.model_dump(mode="json", exclude={"name", "faces", "model"})
+    values: dict[str, Any] = config.model_dump(mode="json", exclude={"name", "faces", "model", "denoise"})
     values["model"] = model.sha256
     if recordings:
         values["sample"]["expression"]["recordings"] = list(recordings)
+    if denoisers:
+        values["denoise"] = {"device": config.denoise.device, **denoisers}
     values["format"] = FORMAT
     canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import facegen
-from facegen.errors import CaptureError
+from facegen.errors import CaptureError, ConfigurationError
 from facegen.morphable.load import load_model
 from facegen.morphable.model import MorphableModel
 from facegen.paths import expand
@@ -22,7 +22,7 @@ from facegen.stages.pack.schema import DatasetSpec
 from facegen.stages.pack.writer import create_dataset
 from facegen.stages.render.stage import make_renderer
 from facegen.stages.sample.stage import Sampler, recording_paths
-from facegen.stages.task import dataset_spec
+from facegen.stages.task import dataset_spec, denoise_stage
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class Plan:
             "shard_size": self.config.shard_size,
             "seed": self.config.seed,
             "model": {"name": self.model.name, "sha256": self.model.sha256},
+            **({"denoisers": dict(self.spec.denoisers)} if self.spec.denoisers else {}),
             "versions": {
                 "facegen": facegen.__version__,
                 "python": platform.python_version(),
@@ -58,6 +59,18 @@ class Plan:
             "machine": {"system": platform.platform(), "processor": platform.machine()},
             "configuration": self.configuration,
         }
+
+    def check(self, stages: tuple[str, ...]) -> None:
+        """Refuse a stage that has nothing to do.
+
+        Raises:
+            ConfigurationError: it is asked for by itself, and the configuration denoises nothing.
+        """
+        if stages == ("denoise",) and not self.config.denoise.active:
+            raise ConfigurationError(
+                f"the configuration '{self.config.name}' denoises nothing; go on with 'facegen render', or set "
+                "'denoise.identity' or 'denoise.expression'"
+            )
 
     def job(self, folder: RunFolder, stages: tuple[str, ...]) -> Job:
         """What the workers need to know to carry shards through ``stages``."""
@@ -83,22 +96,23 @@ def plan(values: dict[str, Any], *, source: str) -> Plan:
         source: where they come from, for messages.
 
     Raises:
-        ConfigurationError, ModelError, CaptureError, RenderError: naming what is wrong.
+        ConfigurationError, ModelError, CaptureError, WeightsError, RenderError: naming what is wrong.
     """
     config = validate(RunConfig, values, source=source)
     model = load_model(config.model)
     height, width = config.render.height_width
     sampler = Sampler(config.sample, model, height, width, config.seed)
+    denoisers = denoise_stage(config, model).provenance
     if config.render.backend != "numba":
         make_renderer(config.render, model).close()
     recordings = [_sha256(expand(path, "sample.expression.recordings")) for path in recording_paths(config.sample)]
-    digest = fingerprint(config, model, recordings)
+    digest = fingerprint(config, model, recordings, denoisers)
     notes = tuple(
         f"{recording.path}: {len(recording.weights):,} frames; {recording.lost_frames:,} lost ones skipped, "
         f"{recording.clipped_values:,} weights clipped to 0 … 1"
         for recording in sampler.recordings
     )
-    return Plan(config, model, digest, dataset_spec(config, model, digest), notes)
+    return Plan(config, model, digest, dataset_spec(config, model, digest, denoisers), notes)
 
 
 def _sha256(path: Path) -> str:

@@ -8,11 +8,11 @@ import json
 import platform
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,13 +29,14 @@ from facegen.pipeline.run import Job
 from facegen.pipeline.shards import Shard
 from facegen.settings import validate
 from facegen.stages.config import RunConfig
+from facegen.stages.denoise.stage import DenoiseStage
 from facegen.stages.pack.schema import DatasetSpec
 from facegen.stages.pack.writer import write_shard
 from facegen.stages.render.stage import RenderStage
 from facegen.stages.sample.stage import Sampler
 from facegen.storage import write_atomically
 
-STAGES = ("sample", "render", "pack")
+STAGES = ("sample", "denoise", "render", "pack")
 
 A = TypeVar("A", bound=Arrays)
 
@@ -43,7 +44,8 @@ A = TypeVar("A", bound=Arrays)
 def produce(job: Job, shard: Shard) -> ShardRecord:
     """Carry ``shard`` through ``job.stages`` and write what the last of them makes, then its record.
 
-    Stages before the first of the job are read from the run folder; those in between stay in memory.
+    What the stage before the first of the job made is read from the run folder; all in between stays in memory. Where
+    nothing is denoised, render and pack take what sample made.
 
     Raises:
         DatasetError: when what an earlier stage should have left is absent or damaged.
@@ -58,7 +60,11 @@ def produce(job: Job, shard: Shard) -> ShardRecord:
         with _timed(seconds, "sample"):
             samples = tools.sampler.draw(np.arange(shard.first_face, shard.first_face + shard.faces))
     else:
-        samples = _read(job, "sample", shard, Samples)
+        denoised = tools.denoises and "denoise" not in job.stages
+        samples = _read(job, "denoise" if denoised else "sample", shard, Samples)
+    if "denoise" in job.stages and tools.denoises:
+        with _timed(seconds, "denoise"):
+            samples = tools.denoise.denoise(samples)
     if "render" in job.stages:
         with _timed(seconds, "render"):
             renders = tools.render.render(samples)
@@ -94,6 +100,9 @@ class _Tools:
 
     model: MorphableModel
     sampler: Sampler
+    denoise: DenoiseStage
+    denoises: bool
+    """Whether any group is denoised."""
     render: RenderStage
     spec: DatasetSpec
 
@@ -111,16 +120,31 @@ def _tools(job: Job) -> _Tools:
         config = validate(RunConfig, job.configuration, source="run.yaml")
         model = load_model(config.model)
         height, width = config.render.height_width
+        denoise = denoise_stage(config, model)
         _built[key] = _Tools(
             model=model,
             sampler=Sampler(config.sample, model, height, width, config.seed),
+            denoise=denoise,
+            denoises=config.denoise.active,
             render=RenderStage(config.render, model),
-            spec=dataset_spec(config, model, job.fingerprint),
+            spec=dataset_spec(config, model, job.fingerprint, denoise.provenance),
         )
     return _built[key]
 
 
-def dataset_spec(config: RunConfig, model: MorphableModel, fingerprint: str) -> DatasetSpec:
+def denoise_stage(config: RunConfig, model: MorphableModel) -> DenoiseStage:
+    """The denoise stage of a run.
+
+    Raises:
+        ConfigurationError, WeightsError: as :class:`~facegen.stages.denoise.stage.DenoiseStage`.
+    """
+    drawn = config.sample.gaze.source == "drawn"
+    return DenoiseStage(config.denoise, model, config.seed, cells=config.sample.cells, gaze_drawn=drawn)
+
+
+def dataset_spec(
+    config: RunConfig, model: MorphableModel, fingerprint: str, denoisers: Mapping[str, Mapping[str, Any]]
+) -> DatasetSpec:
     """The description of the packed dataset of a run."""
     height, width = config.render.height_width
     return DatasetSpec(
@@ -137,6 +161,7 @@ def dataset_spec(config: RunConfig, model: MorphableModel, fingerprint: str) -> 
         seed=config.seed,
         fingerprint=fingerprint,
         channels=config.pack.channels,
+        denoisers=denoisers,
         compression_level=config.pack.compression_level,
     )
 

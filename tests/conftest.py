@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from facegen.manifold.checkpoint import METHODS
+from facegen.morphable.coefficients import Group
 from facegen.morphable.config import DefaultModelConfig
 from facegen.morphable.load import load_model
 from facegen.morphable.model import MorphableModel
 from facegen.pipeline.local import single_thread
 from facegen.tests.command import quickstart
 from facegen.tests.data_paths import shared_path
+from facegen.tests.denoisers import Denoisers, write_denoiser
 
 # Workers use one thread, and the bits of a matrix product may depend on their number.
 single_thread()
@@ -36,6 +39,14 @@ def ict() -> Path:
 def head() -> MorphableModel:
     """The model of the small runs: the embedded head with few vertices."""
     return load_model(DefaultModelConfig(resolution="coarse", bust=False))
+
+
+@pytest.fixture(scope="session")
+def denoisers(head: MorphableModel, tmp_path_factory: pytest.TempPathFactory) -> Denoisers:
+    """Small denoisers of every method for both groups of the small runs' model. Not to be changed."""
+    folder = tmp_path_factory.mktemp("denoisers")
+    groups: tuple[Group, ...] = ("identity", "expression")
+    return {(group, method): write_denoiser(folder, head, group, method) for group in groups for method in METHODS}
 
 
 @pytest.fixture(scope="session")

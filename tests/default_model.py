@@ -11,6 +11,9 @@ from facegen.morphable.model import MorphableModel
 
 Float = NDArray[np.float32]
 
+SKIN = ("face", "lips", "scalp", "ears", "neck")
+"""Regions that are skin seen from outside; the pockets behind lids, nostrils and lips are not."""
+
 
 def default_model() -> MorphableModel:
     """At its own resolution, without shoulders."""

@@ -85,6 +85,7 @@ def textured_model(size: int = 128) -> MorphableModel:
     return MorphableModel(
         name="textured",
         sha256="00" * 32,
+        source_sha256="00" * 32,
         topology=topology,
         mean=topology.reference,
         identity_basis=np.zeros((6, vertices, 3), np.float32),

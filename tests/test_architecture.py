@@ -11,7 +11,8 @@ import pytest
 import facegen
 
 ROOT = Path(facegen.__path__[0])
-PARTS = ("benchmarks", "dataset", "imaging", "morphable", "pipeline", "stages")
+PARTS = ("benchmarks", "dataset", "evaluation", "imaging", "manifold", "morphable", "pipeline", "stages")
+STAGES = ("sample", "denoise", "render", "pack")
 
 
 def module_name(file: Path) -> str:
@@ -62,20 +63,20 @@ def test_the_pipeline_knows_nothing_of_faces(forbidden: str) -> None:
     assert offences("facegen.pipeline", f"facegen.{forbidden}") == []
 
 
-@pytest.mark.parametrize("stage", ["sample", "render", "pack"])
-@pytest.mark.parametrize("other", ["sample", "render", "pack"])
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("other", STAGES)
 def test_stages_do_not_know_each_other(stage: str, other: str) -> None:
     if stage != other:
         assert offences(f"facegen.stages.{stage}", f"facegen.stages.{other}") == []
 
 
-@pytest.mark.parametrize("stage", ["sample", "render", "pack"])
+@pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("above", ["pipeline", "dataset", "stages.task", "stages.plan", "stages.config", "report"])
 def test_stages_know_nothing_above(stage: str, above: str) -> None:
     assert offences(f"facegen.stages.{stage}", f"facegen.{above}") == []
 
 
-@pytest.mark.parametrize("above", ["stages", "pipeline", "dataset", "imaging", "batch"])
+@pytest.mark.parametrize("above", ["stages", "pipeline", "dataset", "imaging", "manifold", "batch"])
 def test_a_face_model_stands_alone(above: str) -> None:
     builder = "facegen.morphable.default.build imports facegen.imaging"
     found = offences("facegen.morphable", f"facegen.{above}")
@@ -92,6 +93,16 @@ def test_what_builds_the_embedded_model_is_not_needed_to_load_it() -> None:
     assert parts == {f"facegen.morphable.default{name}" for name in (".embedded", ".packing", ".resolution")}
 
 
+def test_the_manifold_stands_on_face_models_alone() -> None:
+    below = ("morphable", "errors", "settings", "paths", "randomness", "storage", "manifold")
+    assert offences("facegen.manifold", "facegen", tuple(f"facegen.{name}" for name in below)) == []
+
+
+def test_what_is_possible_is_judged_on_face_models_alone() -> None:
+    below = ("morphable", "errors", "storage", "randomness", "evaluation.plausibility")
+    assert offences("facegen.evaluation.plausibility", "facegen", tuple(f"facegen.{name}" for name in below)) == []
+
+
 @pytest.mark.parametrize("above", ["stages", "pipeline", "dataset", "report"])
 def test_imaging_stands_below(above: str) -> None:
     assert offences("facegen.imaging", f"facegen.{above}") == []
@@ -99,6 +110,11 @@ def test_imaging_stands_below(above: str) -> None:
 
 def test_imaging_takes_only_the_topology_of_a_model() -> None:
     assert offences("facegen.imaging", "facegen.morphable", ("facegen.morphable.topology",)) == []
+
+
+def test_only_the_denoise_stage_denoises() -> None:
+    for importer in ("sample", "render", "pack", "task", "plan", "config"):
+        assert offences(f"facegen.stages.{importer}", "facegen.manifold") == []
 
 
 def test_the_reader_knows_the_format_but_not_how_faces_are_made() -> None:

@@ -16,7 +16,7 @@ from facegen.tests.command import facegen, only_line, quickstart, states
 from facegen.tests.data_paths import shared_path
 
 GROUPS = ["models", "benchmark"]
-COMMANDS = ["run", "sample", "render", "pack", "status", "verify", "preview", "inspect", "doctor", *GROUPS]
+COMMANDS = ["run", "sample", "denoise", "render", "pack", "status", "verify", "preview", "inspect", "doctor", *GROUPS]
 
 
 @pytest.mark.parametrize("name", COMMANDS)

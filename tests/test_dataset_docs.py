@@ -18,7 +18,10 @@ def shape(dimensions: tuple[str | int, ...]) -> str:
     return "(" + ", ".join(["N", *map(str, dimensions)]) + ("," if not dimensions else "") + ")"
 
 
-@pytest.mark.parametrize("array", schema.ARRAYS + schema.OPTIONAL_ARRAYS, ids=lambda array: array.name)
+ARRAYS = (*schema.ARRAYS, *schema.RAW_ARRAYS.values(), *schema.OPTIONAL_ARRAYS)
+
+
+@pytest.mark.parametrize("array", ARRAYS, ids=lambda array: array.name)
 def test_every_array_is_described(array: schema.ArraySchema) -> None:
     row = (
         f"| `{array.path}` | `{array.name}` | {shape(array.shape)} | {array.dtype} | {array.unit} | {array.frame} "
@@ -36,7 +39,7 @@ def test_every_model_array_is_described(array: schema.ModelArraySchema) -> None:
 
 def test_every_field_of_the_stages_is_stored() -> None:
     names = {field.name for bundle in (Samples, Renders) for field in fields(bundle)}
-    assert {array.name for array in schema.ARRAYS} == names - {"reason"}
+    assert {array.name for array in (*schema.ARRAYS, *schema.RAW_ARRAYS.values())} == names - {"reason"}
 
 
 def test_writer_and_reader_agree_on_the_format() -> None:

@@ -11,16 +11,17 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from facegen.evaluation.plausibility.folds import FoldCounter
+from facegen.evaluation.plausibility.surface import triangles_of
 from facegen.morphable.arkit import arkit_index
 from facegen.morphable.constraints import respect_limits
 from facegen.morphable.default.identity import read_table
 from facegen.morphable.livelink import read_livelink
 from facegen.morphable.model import MorphableModel
 from facegen.tests.data_paths import shared_path
-from facegen.tests.default_model import default_model, face, people
+from facegen.tests.default_model import SKIN, default_model, face, people
 from facegen.tests.egg import painted_egg
 from facegen.tests.eyeball_surface import EyeballSurface
-from facegen.tests.folds import SKIN, FoldCounter, triangles_of
 from facegen.tests.morphable_contract import directed_edges
 from facegen.tests.named_points import SurfacePoints, anatomical_points, landmark_errors
 from facegen.tests.seen import SIZE, look_at, regions_seen

@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 
 from facegen.errors import ModelError
+from facegen.evaluation.plausibility.folds import FoldCounter
+from facegen.evaluation.plausibility.surface import triangles_of
 from facegen.morphable.albedo import TextureAlbedo
 from facegen.morphable.arkit import ARKIT_NAMES, arkit_index
 from facegen.morphable.config import DefaultModelConfig
 from facegen.morphable.default import embedded
 from facegen.morphable.load import load_model
 from facegen.morphable.model import MorphableModel
-from facegen.tests.default_model import default_model, face, people, weights
-from facegen.tests.folds import SKIN, FoldCounter, triangles_of
+from facegen.tests.default_model import SKIN, default_model, face, people, weights
 from facegen.tests.morphable_contract import MorphableModelContract, drawn, zeros
 
 

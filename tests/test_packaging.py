@@ -14,7 +14,18 @@ import pytest
 import facegen
 
 ROOT = Path(facegen.__path__[0])
-SOURCES = ("benchmarks", "configs", "dataset", "imaging", "morphable", "pipeline", "stages", "tests")
+SOURCES = (
+    "benchmarks",
+    "configs",
+    "dataset",
+    "evaluation",
+    "imaging",
+    "manifold",
+    "morphable",
+    "pipeline",
+    "stages",
+    "tests",
+)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +52,11 @@ def test_every_source_but_the_tests_is_in_the_wheel(wheel: set[str]) -> None:
     files = [*ROOT.glob("*.py")]
     for name in SOURCES:
         if name != "tests":
-            files += [file for ending in ("py", "yaml", "npz") for file in (ROOT / name).rglob(f"*.{ending}")]
+            files += [
+                file
+                for ending in ("py", "yaml", "npz", "safetensors", "json")
+                for file in (ROOT / name).rglob(f"*.{ending}")
+            ]
     assert wheel == {f"facegen/{file.relative_to(ROOT).as_posix()}" for file in files}
 
 

@@ -15,7 +15,7 @@ import pytest
 from facegen import storage
 from facegen.dataset import FaceDataset
 from facegen.errors import StorageError
-from facegen.stages.render.stage import BRIGHTEST
+from facegen.stages.render.stage import BRIGHTEST, FARTHEST_VERTEX
 from facegen.tests.command import Outcome, facegen, only_line, quickstart, states, tree
 from facegen.tests.data_paths import shared_path
 
@@ -293,8 +293,19 @@ class TestFailedFaces:
             (constant("sample.light.ambient", 1e30), f"more than {BRIGHTEST:.0e}"),
             (constant("sample.light.intensity", 1e30), f"more than {BRIGHTEST:.0e}"),
             (constant("sample.albedo", 1e300), "the albedo is not finite"),
+            (constant("sample.identity", 1e25), f"mm from the origin, more than {FARTHEST_VERTEX:.0e}"),
         ],
-        ids=["beside", "behind", "far beside", "far", "infinite light", "light", "directional light", "albedo"],
+        ids=[
+            "beside",
+            "behind",
+            "far beside",
+            "far",
+            "infinite light",
+            "light",
+            "directional light",
+            "albedo",
+            "shape",
+        ],
     )
     def test_every_face(self, tmp_path: Path, setting: tuple[str, str], reason: str) -> None:
         failed = self.make(tmp_path / "run", *setting)

@@ -76,6 +76,7 @@ def _default_model(digest: str, arrays: Arrays) -> MorphableModel:
     return MorphableModel(
         name="default",
         sha256=digest,
+        source_sha256=digest,
         topology=topology,
         mean=mean,
         identity_basis=unpack_basis(arrays["identity_planes"], arrays["identity_scale"]),

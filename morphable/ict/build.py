@@ -64,6 +64,7 @@ def build_ict(source: IctSource, part: Part = "full", eyes: bool = True, teeth: 
     return MorphableModel(
         name="ict",
         sha256=_digest(source, region),
+        source_sha256=source.sha256,
         topology=topology,
         mean=mean,
         identity_basis=_select(source.identity_deltas, kept.vertices),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -126,6 +127,17 @@ ARRAYS: tuple[ArraySchema, ...] = (
 )  # fmt: skip
 """The arrays of every dataset."""
 
+RAW_ARRAYS: dict[str, ArraySchema] = {
+    "identity": ArraySchema(
+        "identity_raw", "raw/identity", ("Ki",), "float32", "σ", "-", "identity coefficients as drawn, not yet denoised"
+    ),
+    "expression": ArraySchema(
+        "expression_raw", "raw/expression", ("Ke",), "float32", "σ", "-",
+        "expression coefficients as drawn, not yet denoised; weights in [0, 1] for blendshape models",
+    ),
+}  # fmt: skip
+"""By group of coefficients: stored where the run denoises the group."""
+
 OPTIONAL_ARRAYS: tuple[ArraySchema, ...] = tuple(
     ArraySchema(
         name, f"channels/{name}", ("H", "W", *channel.shape), channel.dtype, channel.unit, channel.frame,
@@ -180,6 +192,8 @@ class DatasetSpec:
     """Of the resolved configuration: shards of another fingerprint do not belong here."""
     channels: tuple[str, ...] = ()
     """Channels stored on demand."""
+    denoisers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Group of coefficients that is denoised → what its denoiser is: method, sha256 of its weights, strength."""
     compression_level: int = 3
 
     @property
@@ -207,6 +221,20 @@ class DatasetSpec:
         }
 
     @property
+    def denoised(self) -> str:
+        """What is denoised by what, in words; empty where nothing is."""
+        return denoised_text(self.denoisers)
+
+    @property
     def arrays(self) -> tuple[ArraySchema, ...]:
         """The arrays that are stored, demanded channels last."""
-        return ARRAYS + tuple(array for array in OPTIONAL_ARRAYS if array.name in self.channels)
+        raw = tuple(array for group, array in RAW_ARRAYS.items() if group in self.denoisers)
+        return ARRAYS + raw + tuple(array for array in OPTIONAL_ARRAYS if array.name in self.channels)
+
+
+def denoised_text(denoisers: Mapping[str, Mapping[str, Any]]) -> str:
+    """:attr:`DatasetSpec.denoisers` in words."""
+    return "; ".join(
+        f"{group}, {about['method']}, weights {about['weights_sha256']}, strength {about['strength']:g}"
+        for group, about in denoisers.items()
+    )

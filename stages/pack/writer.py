@@ -140,6 +140,7 @@ def _root_attributes(spec: DatasetSpec) -> dict[str, Any]:
         "format": schema.FORMAT,
         "format_version": schema.FORMAT_VERSION,
         "model": {"name": spec.model_name, "sha256": spec.model_sha256},
+        **({"denoisers": {group: dict(about) for group, about in spec.denoisers.items()}} if spec.denoisers else {}),
         "units": schema.UNITS,
         "frames": schema.FRAMES,
         "seed": spec.seed,

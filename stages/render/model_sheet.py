@@ -85,14 +85,14 @@ class ModelSheet:
         mean += [self._mean(f"{caption}, grey", yaw=yaw, grey=True) for yaw, caption in views]
         return [*mean, *self._people(12), *self._expressions(), *self._components(5)]
 
-    def draw(self, portraits: Sequence[Portrait]) -> Image.Image:
-        """An RGB picture, six portraits a row."""
-        rows = -(-len(portraits) // COLUMNS)
+    def draw(self, portraits: Sequence[Portrait], columns: int = COLUMNS) -> Image.Image:
+        """An RGB picture, so many portraits a row."""
+        rows = -(-len(portraits) // columns)
         step = self.cell + _GAP
-        sheet = Image.new("RGB", (COLUMNS * step + _GAP, rows * (step + _CAPTION) + _GAP), _PAPER)
+        sheet = Image.new("RGB", (columns * step + _GAP, rows * (step + _CAPTION) + _GAP), _PAPER)
         draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
         for place, portrait in enumerate(portraits):
-            row, column = divmod(place, COLUMNS)
+            row, column = divmod(place, columns)
             x, y = _GAP + column * step, _GAP + row * (step + _CAPTION)
             sheet.paste(Image.fromarray(self.render(portrait)), (x, y))
             draw.text((x + 1, y + self.cell + 2), portrait.caption, fill=_INK, font=font)

@@ -28,6 +28,9 @@ TEXELS_PER_PIXEL = 1.5
 BRIGHTEST = 1e6
 """Largest light that is rendered: 1 makes a white surface white, and much more overflows in float32."""
 
+FARTHEST_VERTEX = 1e15
+"""Largest coordinate of a vertex that is rendered, mm: squares of much larger ones overflow in float32."""
+
 
 class RenderStage:
     """Renders batches of faces of one model. Holds the renderer: build once per process."""
@@ -75,6 +78,9 @@ class RenderStage:
         if not np.isfinite(vertices).all():
             broken = int((~np.isfinite(vertices)).any(axis=1).sum())
             return f"{broken} of {len(vertices)} vertices are not finite"
+        farthest = np.abs(vertices).max()
+        if farthest > FARTHEST_VERTEX:
+            return f"vertices are up to {farthest:.3g} mm from the origin, more than {FARTHEST_VERTEX:.0e}"
         # A texture is finite whatever the coefficients are.
         if not np.isfinite(samples.albedo[row] if decoded.albedo is None else decoded.albedo[place]).all():
             return "the albedo is not finite"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -130,6 +131,11 @@ class SampleConfig(Section):
         if isinstance(self.iris, dict) and sum(self.iris.values()) <= 0:
             raise ValueError("'iris' needs at least one colour of positive frequency")
         return self
+
+    @property
+    def cells(self) -> int:
+        """How many consecutive faces one round of the grid has, which share whatever it does not sweep."""
+        return math.prod(len(axis.values) for axis in self.grid)
 
     @property
     def needs_population(self) -> bool:

@@ -14,9 +14,11 @@ from facegen.errors import ConfigurationError
 from facegen.imaging.camera import extrinsic_matrices, head_rotation
 from facegen.morphable.arkit import arkit_index
 from facegen.morphable.constraints import respect_limits
+from facegen.morphable.gaze import lids_follow
 from facegen.morphable.livelink import Recording, read_livelink
 from facegen.morphable.model import MorphableModel
 from facegen.morphable.population import PopulationDraw
+from facegen.morphable.sides import right_to_left
 from facegen.paths import expand
 from facegen.randomness import generator
 from facegen.settings import Section
@@ -27,9 +29,6 @@ from facegen.stages.sample.laws import Empirical, FromPopulation, PersonLaw
 from facegen.stages.sample.light import directional_light, spherical_harmonics
 
 Float64 = NDArray[np.float64]
-
-_LID_RANGE = np.radians(30.0)
-"""Rotation of the eye at which an eyeLook expression reaches weight 1."""
 
 
 class Sampler:
@@ -97,7 +96,7 @@ class Sampler:
         expression, recorded_gaze = self._draw_expression(round_number)
         gaze = self._gaze(scalars) if recorded_gaze is None else recorded_gaze
         if recorded_gaze is None:
-            _lids_follow(expression, self._model.expression_names, gaze)
+            lids_follow(expression, self._model.expression_names, gaze)
         for group, names, values in (
             ("identity", range(len(self._model.identity_names)), identity),
             ("expression", self._model.expression_names, expression),
@@ -171,7 +170,7 @@ class Sampler:
         law, names = self._config.expression, self._model.expression_names
         expression = np.empty((len(number), len(names)))
         gaze = np.zeros((len(number), 2, 2))
-        mirrored = _right_to_left(names)
+        mirrored = right_to_left(names)
         for row, n in enumerate(int(n) for n in number):
             rng = self._generator("expression", n)
             if isinstance(law, Empirical):
@@ -239,29 +238,6 @@ class _Recorded:
 
 
 _read = lru_cache(maxsize=64)(read_livelink)
-
-
-def _right_to_left(names: tuple[str, ...]) -> dict[int, int]:
-    """Index of each right-side expression → index of its left-side twin."""
-    position = {name: i for i, name in enumerate(names)}
-    pairs = {}
-    for name, i in position.items():
-        for right, left in (("_R", "_L"), ("Right", "Left")):
-            stem = name.removesuffix(right)
-            # jawRight and mouthRight tell a direction, not a side.
-            if stem != name and stem not in ("jaw", "mouth") and stem + left in position:
-                pairs[i] = position[stem + left]
-    return pairs
-
-
-def _lids_follow(expression: Float64, names: tuple[str, ...], gaze: Float64) -> None:
-    """Set the eyeLook weights, where the model has them, to what the gaze (B, 2, 2) asks for; in place."""
-    for side, suffixes, outwards in ((0, ("_L", "Left"), 1.0), (1, ("_R", "Right"), -1.0)):
-        yaw, pitch = gaze[:, side, 0] * outwards, gaze[:, side, 1]
-        for name, angle in (("Out", yaw), ("In", -yaw), ("Up", pitch), ("Down", -pitch)):
-            for suffix in suffixes:
-                if f"eyeLook{name}{suffix}" in names:
-                    expression[:, names.index(f"eyeLook{name}{suffix}")] = (angle / _LID_RANGE).clip(0, 1)
 
 
 def recording_paths(config: SampleConfig) -> tuple[Path, ...]:

@@ -1,0 +1,1 @@
+"""Judging faces: whether they are possible."""

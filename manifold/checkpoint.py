@@ -1,0 +1,201 @@
+"""Trained denoisers on disk: weights as safetensors, and beside them a JSON file that tells all about them."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from facegen.errors import WeightsError
+from facegen.manifold.convolutional import ConvolutionalDenoiser
+from facegen.manifold.denoiser import Denoiser
+from facegen.manifold.gated import GatedDenoiser
+from facegen.manifold.posterior import Path as SamplingPath
+from facegen.manifold.posterior import PosteriorSampler
+from facegen.morphable.coefficients import Group
+from facegen.morphable.model import MorphableModel
+from facegen.storage import write_atomically
+
+FORMAT = 1
+"""Changes when a reader of the version before would misread the weights."""
+
+METHODS: dict[str, type[Denoiser]] = {
+    "convolutional": ConvolutionalDenoiser,
+    "gated": GatedDenoiser,
+    "posterior": PosteriorSampler,
+}
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known of a denoiser besides its weights."""
+
+    method: str
+    """Of :data:`METHODS`."""
+    group: Group
+    """Which coefficients it denoises."""
+    model: str
+    """Name of the face model."""
+    model_sha256: str
+    """``source_sha256`` of the face model."""
+    names: tuple[str, ...]
+    """(K,) of the coefficients."""
+    condition_names: tuple[str, ...] = ()
+    """(C,) of the conditions that it can be asked for."""
+    architecture: dict[str, int] = field(default_factory=dict)
+    """What the network is built with besides K and C."""
+    path: dict[str, float] = field(default_factory=dict)
+    """Of a posterior sampler: how it draws unless told otherwise."""
+    steps: int = 0
+    """Steps of training; 0 is untrained."""
+    weights_sha256: str = ""
+    """Digest of the file of weights."""
+    training: dict[str, Any] = field(default_factory=dict)
+    """Command, configuration, seed, digests of the clean faces, versions, learning curve."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """On the test faces."""
+    format: int = FORMAT
+
+
+def write_checkpoint(path: Path, denoiser: Denoiser, card: Card, *, half: bool = False) -> Card:
+    """Write ``path`` (.safetensors) and the card beside it (.json); the card last.
+
+    Args:
+        path: of the weights.
+        denoiser: to be stored.
+        card: about it; its digest of the weights is filled in.
+        half: store the weights of layers in 16 bits, for a denoiser that was :func:`rounded`. Scales keep 32.
+
+    Raises:
+        StorageError: when the disk refuses.
+    """
+    layers = {name for name, _ in denoiser.named_parameters()}
+    tensors = {
+        name: (tensor.half() if half and name in layers else tensor).detach().cpu().contiguous()
+        for name, tensor in denoiser.state_dict().items()
+    }
+    data = save_tensors(tensors)
+    finished = Card(**{**_shallow(card), "weights_sha256": hashlib.sha256(data).hexdigest()})
+    write_atomically(path, data)
+    text = json.dumps(asdict(finished), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomically(card_path(path), text.encode())
+    return finished
+
+
+def rounded(denoiser: Denoiser) -> Denoiser:
+    """A copy whose layers hold what 16 bits can: as it will be when it is read again."""
+    copied = copy.deepcopy(denoiser)
+    with torch.no_grad():
+        for parameter in copied.parameters():
+            parameter.copy_(parameter.half().float())
+    return copied
+
+
+def card_path(weights: Path) -> Path:
+    """Where the card of some weights lies."""
+    return weights.with_suffix(".json")
+
+
+def read_card(weights: Path) -> Card:
+    """The card of the weights at ``weights``.
+
+    Raises:
+        WeightsError: it is missing, or not what its format says.
+    """
+    path = card_path(weights)
+    try:
+        values = json.loads(path.read_bytes())
+        card = Card(**{**values, **{name: tuple(values[name]) for name in ("names", "condition_names")}})
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: there is no such file; expected the card of a trained denoiser") from None
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, TypeError, KeyError) as error:
+        raise WeightsError(f"{path}: not the card of a denoiser ({type(error).__name__})") from None
+    kinds = {"method": str, "group": str, "model": str, "model_sha256": str, "steps": int, "weights_sha256": str}
+    wrong = [name for name, kind in kinds.items() if type(getattr(card, name)) is not kind]
+    if wrong:
+        raise WeightsError(f"{path}: not the card of a denoiser ('{wrong[0]}')")
+    if card.format != FORMAT:
+        raise WeightsError(f"{path}: of format {card.format}; this facegen reads format {FORMAT}")
+    if card.method not in METHODS:
+        raise WeightsError(f"{path}: of the method '{card.method}'; known: {', '.join(METHODS)}")
+    return card
+
+
+def read_checkpoint(weights: Path) -> tuple[Denoiser, Card]:
+    """The denoiser at ``weights``, ready for use.
+
+    Raises:
+        WeightsError: a file is missing or damaged, the weights are untrained or not those of the card.
+    """
+    card = read_card(weights)
+    try:
+        data = weights.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{weights}: cannot be read ({error.strerror})") from None
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != card.weights_sha256:
+        raise WeightsError(f"{weights}: sha256 is {digest[:12]}…; its card expects {card.weights_sha256[:12]}…")
+    if card.steps < 1:
+        raise WeightsError(f"{weights}: untrained ({digest[:12]}…); train it with 'facegen train denoise'")
+    try:
+        denoiser = METHODS[card.method](len(card.names), len(card.condition_names), **card.architecture)
+        stored = load_tensors(data)
+        denoiser.load_state_dict({name: tensor.float() for name, tensor in stored.items()})
+        if isinstance(denoiser, PosteriorSampler):
+            denoiser.path = SamplingPath(**{**asdict(SamplingPath()), **card.path, "steps": int(card.path["steps"])})
+    except (SafetensorError, RuntimeError, TypeError, ValueError, KeyError) as error:
+        raise WeightsError(f"{weights}: not the weights that its card describes ({type(error).__name__})") from None
+    if not all(bool(torch.isfinite(parameter).all()) for parameter in denoiser.parameters()):
+        raise WeightsError(f"{weights}: holds numbers that are not finite")
+    return denoiser.eval().requires_grad_(False), card
+
+
+def check_fits(weights: Path, card: Card, model: MorphableModel, group: Group) -> None:
+    """Refuse weights that were trained for something else.
+
+    Raises:
+        WeightsError: they are of the other group, of another model, or of other coefficients of it.
+    """
+    if card.group != group:
+        raise WeightsError(f"{weights}: trained for {card.group}, expected weights for {group}")
+    if card.model_sha256 != model.source_sha256:
+        raise WeightsError(
+            f"{weights}: trained for the model '{card.model}' ({card.model_sha256[:12]}…), "
+            f"expected '{model.name}' ({model.source_sha256[:12]}…)"
+        )
+    names = model.identity_names if group == "identity" else model.expression_names
+    if card.names != names:
+        raise WeightsError(
+            f"{weights}: trained for {len(card.names)} {group} coefficients ({card.names[0]} …), "
+            f"expected {len(names)} ({names[0]} …)"
+        )
+
+
+def shipped_weights(model: MorphableModel, group: Group, method: str) -> Path:
+    """Where the weights that come with facegen lie.
+
+    Raises:
+        WeightsError: none come for this model.
+    """
+    path = Path(str(files("facegen.manifold") / "weights" / f"{model.name}-{group}-{method}.safetensors"))
+    if not path.is_file():
+        raise WeightsError(
+            f"no shipped weights '{method}' for {group} of the model '{model.name}'; "
+            "train some with 'facegen train denoise' and name their file"
+        )
+    return path
+
+
+def _shallow(card: Card) -> dict[str, Any]:
+    return {entry.name: getattr(card, entry.name) for entry in fields(card)}

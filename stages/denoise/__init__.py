@@ -1,0 +1,1 @@
+"""Denoise: drawn coefficients into those of possible faces."""
