@@ -3,16 +3,19 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+export FACEGEN_CAPTURES ?= $(abspath ../shared/captures/arkit)
 export FACEGEN_ICT ?= $(abspath ../shared/models/ict-facekit/ict_facekit.npz)
 OPENGL_PACKAGES := libegl1 libgl1 libgl1-mesa-dri libosmesa6
 
-.PHONY: help setup system demo test lint types tests model benchmark clean clean-kernels
+.PHONY: help setup system demo test lint types tests model weights denoise-results benchmark clean clean-kernels
 
 help:
 	@echo "make demo       set up, make 256 faces, check them, draw runs/quickstart/preview.png"
 	@echo "make test       set up, lint, check types, run all tests"
 	@echo "make benchmark  measure this machine (render against pyrender, a whole run)"
 	@echo "make model      build the embedded face model again from its sources"
+	@echo "make weights    train the shipped denoisers again (an hour; needs recordings, see data/README.md)"
+	@echo "make denoise-results  train and measure denoisers on both models (three hours), into docs/results/denoise"
 	@echo "make setup      only the virtual environment in .venv and the OpenGL libraries"
 	@echo "make clean      remove .venv and what the tools cached"
 
@@ -55,10 +58,27 @@ tests:
 model: setup
 	$(BIN)/python -m facegen.morphable.default.build
 
+weights: setup
+	for group in identity expression; do \
+	  $(BIN)/facegen train denoise denoise-$$group --out runs/denoise-$$group || exit 1; \
+	  for method in convolutional gated posterior; do for kind in safetensors json; do \
+	    cp runs/denoise-$$group/$$method.$$kind manifold/weights/default-$$group-$$method.$$kind || exit 1; \
+	  done; done; \
+	done
+
+denoise-results: weights
+	for name in identity expression ict-identity ict-expression; do \
+	  $(BIN)/facegen train denoise denoise-$$name --out runs/denoise-$$name || exit 1; \
+	  $(BIN)/facegen evaluate denoise runs/denoise-$$name --json --figures runs/denoise-$$name/figures \
+	    $(foreach take,range-of-motion-a range-of-motion-b,--recordings $(FACEGEN_CAPTURES)/$(take).csv) \
+	    > docs/results/denoise/$$name.json || exit 1; \
+	done
+
 benchmark: setup
 	$(BIN)/facegen benchmark render --platform osmesa
 	$(BIN)/facegen benchmark render --platform egl
 	$(BIN)/facegen benchmark run --faces 5120
+	$(BIN)/facegen benchmark denoise
 
 clean-kernels:
 	find . -name '*.nb[ic]' -not -path './$(VENV)/*' -delete

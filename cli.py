@@ -456,9 +456,9 @@ def evaluate_plausibility(
 
 
 def _with_seed(config: str, seed: int | None, overrides: list[str] | None) -> dict[str, Any]:
-    from facegen.pipeline.configuration import read_configuration
+    from facegen.pipeline.configuration import TRAININGS, read_configuration
 
-    values = read_configuration(config, overrides or [])
+    values = read_configuration(config, overrides or [], TRAININGS)
     return values if seed is None else values | {"seed": seed}
 
 

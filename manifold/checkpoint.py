@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path
@@ -121,7 +122,8 @@ def read_card(weights: Path) -> Card:
         raise WeightsError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, TypeError, KeyError) as error:
         raise WeightsError(f"{path}: not the card of a denoiser ({type(error).__name__})") from None
-    kinds = {"method": str, "group": str, "model": str, "model_sha256": str, "steps": int, "weights_sha256": str}
+    texts = dict.fromkeys(("method", "group", "model", "model_sha256", "weights_sha256"), str)
+    kinds = {**texts, "steps": int, **dict.fromkeys(("architecture", "path", "training", "metrics"), dict)}
     wrong = [name for name, kind in kinds.items() if type(getattr(card, name)) is not kind]
     if wrong:
         raise WeightsError(f"{path}: not the card of a denoiser ('{wrong[0]}')")
@@ -153,10 +155,10 @@ def read_checkpoint(weights: Path) -> tuple[Denoiser, Card]:
         stored = load_tensors(data)
         denoiser.load_state_dict({name: tensor.float() for name, tensor in stored.items()})
         if isinstance(denoiser, PosteriorSampler):
-            denoiser.path = SamplingPath(**{**asdict(SamplingPath()), **card.path, "steps": int(card.path["steps"])})
+            denoiser.path = _sampling_path(card.path)
     except (SafetensorError, RuntimeError, TypeError, ValueError, KeyError) as error:
         raise WeightsError(f"{weights}: not the weights that its card describes ({type(error).__name__})") from None
-    if not all(bool(torch.isfinite(parameter).all()) for parameter in denoiser.parameters()):
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in denoiser.state_dict().values()):
         raise WeightsError(f"{weights}: holds numbers that are not finite")
     return denoiser.eval().requires_grad_(False), card
 
@@ -177,8 +179,8 @@ def check_fits(weights: Path, card: Card, model: MorphableModel, group: Group) -
     names = model.identity_names if group == "identity" else model.expression_names
     if card.names != names:
         raise WeightsError(
-            f"{weights}: trained for {len(card.names)} {group} coefficients ({card.names[0]} …), "
-            f"expected {len(names)} ({names[0]} …)"
+            f"{weights}: trained for {len(card.names)} {group} coefficients ({', '.join(card.names[:1])} …), "
+            f"expected {len(names)} ({', '.join(names[:1])} …)"
         )
 
 
@@ -194,6 +196,16 @@ def shipped_weights(model: MorphableModel, group: Group, method: str) -> Path:
             f"no shipped weights '{method}' for {group} of the model '{model.name}'; "
             "train some with 'facegen train denoise' and name their file"
         )
+    return path
+
+
+def _sampling_path(values: dict[str, float]) -> SamplingPath:
+    numbers: dict[str, Any] = {name: float(value) for name, value in values.items()}
+    path = SamplingPath(**{**numbers, "steps": int(values["steps"])})
+    if not (path.steps >= 1 and path.start > path.end > 0 and min(path.churn, path.churn_below, path.guidance) >= 0):
+        raise ValueError("a path that leads nowhere")
+    if not all(math.isfinite(value) for value in asdict(path).values()):
+        raise ValueError("a path without end")
     return path
 
 

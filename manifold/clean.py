@@ -56,7 +56,13 @@ def _recorded_sets(config: RecordedFaces, model: MorphableModel) -> tuple[Coeffi
         [expand(path, f"clean.{which}") for path in paths]
         for which, paths in (("train", config.train), ("test", config.test))
     )
-    return recorded(train, model, mirrored=config.mirrored), recorded(test, model)
+    faces, others = recorded(train, model, mirrored=config.mirrored), recorded(test, model)
+    # One take under two names, or by two paths, is one take.
+    names = {file["sha256"]: file["name"] for file in faces.provenance["files"]}
+    for file in others.provenance["files"]:
+        if file["sha256"] in names:
+            raise ConfigurationError(f"clean.test: '{file['name']}' is the take '{names[file['sha256']]}' of 'train'")
+    return faces, others
 
 
 def recorded(paths: Sequence[Path], model: MorphableModel, *, mirrored: bool = False) -> CoefficientSet:

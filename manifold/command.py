@@ -11,9 +11,10 @@ import torch
 from facegen.errors import ConfigurationError
 from facegen.manifold.checkpoint import Card, read_card
 from facegen.manifold.clean import clean_sets
-from facegen.manifold.config import TrainConfig
+from facegen.manifold.config import PosteriorConfig, TrainConfig
 from facegen.manifold.folder import TrainingFolder
-from facegen.manifold.training import Point
+from facegen.manifold.training import NEIGHBOUR, Point, new_denoiser
+from facegen.morphable.coefficients import CoefficientSet
 from facegen.morphable.load import load_model
 from facegen.settings import validate
 
@@ -42,6 +43,7 @@ def carry_out(
     torch.set_num_threads(1)
     model = None if config.model is None else load_model(config.model)
     faces, test = clean_sets(config.clean, config.group, model, config.seed)
+    check_trainable(config, faces)
     folder = TrainingFolder(out)
     folder.open(config)
     told(f"{len(faces):,} clean faces to learn from, {len(test):,} to test on, {len(faces.names)} coefficients")
@@ -53,6 +55,21 @@ def carry_out(
     return {name: read_card(folder.weights(name)) for name in config.denoisers}
 
 
+def check_trainable(config: TrainConfig, faces: CoefficientSet) -> None:
+    """Refuse denoisers that cannot learn from the faces.
+
+    Raises:
+        ConfigurationError: there are too few coefficients or faces; the message names the denoiser.
+    """
+    for name, method in config.denoisers.items():
+        try:
+            new_denoiser(method, faces, config.seed)
+        except ValueError as error:
+            raise ConfigurationError(f"denoisers.{name}: {error}") from None
+        if isinstance(method, PosteriorConfig) and method.flatten and len(faces) <= NEIGHBOUR:
+            raise ConfigurationError(f"denoisers.{name}.flatten: {len(faces)} clean faces; expected over {NEIGHBOUR}")
+
+
 def check_device(device: str) -> None:
     """Refuse a torch device that this machine does not have.
 
@@ -60,7 +77,7 @@ def check_device(device: str) -> None:
         ConfigurationError: there is none of that name.
     """
     try:
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ConfigurationError(f"device '{device}' cannot be used here ({first})") from None

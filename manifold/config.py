@@ -109,6 +109,11 @@ class PosteriorConfig(SteppedConfig):
     neutral face most of the time, and a flattened one visits all faces alike."""
     conditioned: bool = True
     """Learn what is known of the clean faces (sex, age; how expressive), so that it can be asked for."""
+    raw_power: float = Field(default=0.0, ge=0, le=1)
+    """0: noise blurs all coefficients alike. 1: it is so many millimetres of each, so that what is large on a face
+    survives where details are drawn anew. In between for in between."""
+    level_spread: float = Field(default=1.2, gt=0, le=10)
+    """Standard deviation of the logarithm of the noise levels in training: more where coefficients differ in scale."""
     start: float = Field(default=4.0, gt=0, le=1000)
     """See :class:`~facegen.manifold.posterior.Path`; as are those that follow."""
     end: float = Field(default=0.4, gt=0, le=1000)

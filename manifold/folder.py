@@ -121,7 +121,7 @@ class TrainingFolder:
                     "torch": version("torch"),
                     "python": platform.python_version(),
                 },
-                device=device if device == "cpu" else torch.cuda.get_device_name(device),
+                device=torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else device,
             )
             metrics = errors_on(denoiser, faces, test, config.seed)
             metrics = {key: float(f"{value:.6g}") for key, value in metrics.items()}

@@ -13,8 +13,8 @@ from facegen.manifold.denoiser import Denoiser, Units
 RHO = 7.0
 """Karras et al. 2022, eq. 5: how closely the noise levels of the path crowd together near the end."""
 
-LOG_LEVEL = (-0.1, 1.2)
-"""Mean and standard deviation of the logarithm of the noise levels in training, in spreads of the clean faces."""
+LOG_LEVEL = -0.1
+"""Mean of the logarithm of the noise levels in training, in spreads of the clean faces."""
 
 DROPPED = 0.3
 """Share of faces that training shows without each condition."""
@@ -50,12 +50,14 @@ class PosteriorSampler(Denoiser):
     by adding noise (SDEdit: Meng et al. 2022) and led down the path dx = (x - D(x; σ)) / σ dσ by Heun's method. Unlike
     the mean that a network trained on squared error answers, what it draws is one of the possible faces.
 
-    Inside, coefficients are centred on the clean faces' mean and divided by their spread: the root mean square of their
-    standard deviations, one number for all.
+    Inside, coefficients are centred on the clean faces' mean and scaled so that the root mean square of their standard
+    deviations is 1. With ``raw_power`` 0 one number scales all, and noise of a level blurs every coefficient alike.
+    With 1 they are in raw units, and noise of a level is so many millimetres for every coefficient: what is large on
+    the face survives a level that draws the details anew, as coarse structure does in pictures.
     """
 
     mean: torch.Tensor
-    spread: torch.Tensor
+    scale: torch.Tensor
 
     def __init__(self, length: int, conditions: int = 0, hidden: int = 256, blocks: int = 3) -> None:
         super().__init__(length, conditions)
@@ -66,8 +68,12 @@ class PosteriorSampler(Denoiser):
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
         self.register_buffer("mean", torch.zeros(length))
-        self.register_buffer("spread", torch.ones(()))
+        self.register_buffer("scale", torch.ones(length))
         self.path = Path()
+        self.raw_power = 0.0
+        """How far the scales follow the raw units; of use in training only, for the scales tell the rest."""
+        self.level_spread = 1.2
+        """Standard deviation of the logarithm of the noise levels in training."""
 
     @property
     def numbers(self) -> int:  # type: ignore[override]
@@ -77,7 +83,9 @@ class PosteriorSampler(Denoiser):
     def fit_units(self, units: Units) -> None:
         """Centre and spread of the clean faces."""
         self.mean.copy_(torch.from_numpy(units.mean))
-        self.spread.fill_(float((units.spread.astype("float64") ** 2).mean() ** 0.5))
+        scale = units.raw.astype("float64") ** self.raw_power
+        spread = float(((units.spread * scale) ** 2).mean() ** 0.5)
+        self.scale.copy_(torch.from_numpy(scale / spread))
 
     def forward(self, noisy: torch.Tensor, level: torch.Tensor, asked: torch.Tensor | None) -> torch.Tensor:
         """Expected clean faces (B, K) of noisy ones, inside units.
@@ -115,7 +123,7 @@ class PosteriorSampler(Denoiser):
             raise ValueError(f"numbers are {found}; expected {(len(values), self.numbers)}")
         path, noise = self.path, numbers.reshape(len(values), -1, self.length)
         levels = self._levels().to(values)
-        x = (values - self.mean) / self.spread + levels[0] * noise[:, 0]
+        x = (values - self.mean) * self.scale + levels[0] * noise[:, 0]
         for step in range(path.steps):
             level, following = levels[step], levels[step + 1]
             if path.churn > 0 and level <= path.churn_below:
@@ -128,7 +136,7 @@ class PosteriorSampler(Denoiser):
                 second = (moved - self._guided(moved, following, conditions)) / following
                 moved = x + (following - level) * (slope + second) / 2
             x = moved
-        drawn: torch.Tensor = x * self.spread + self.mean
+        drawn: torch.Tensor = x / self.scale + self.mean
         return drawn
 
     def _levels(self) -> torch.Tensor:
@@ -150,9 +158,9 @@ class PosteriorSampler(Denoiser):
 
     def loss(self, clean: torch.Tensor, conditions: torch.Tensor | None, random: torch.Generator) -> torch.Tensor:
         """Karras et al. 2022, eq. 8, with σ_data = 1."""
-        x = (clean - self.mean) / self.spread
+        x = (clean - self.mean) * self.scale
         normal = torch.randn(len(x), 1, generator=random, device=x.device)
-        level = torch.exp(LOG_LEVEL[0] + LOG_LEVEL[1] * normal)
+        level = torch.exp(LOG_LEVEL + self.level_spread * normal)
         noisy = x + level * torch.randn(x.shape, generator=random, device=x.device)
         asked = None
         if self.conditions and conditions is not None:

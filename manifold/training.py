@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +80,8 @@ def new_denoiser(config: MethodConfig, train: CoefficientSet, seed: int) -> Deno
         torch.manual_seed(seed)
         conditions = len(train.condition_names) if isinstance(config, PosteriorConfig) and config.conditioned else 0
         denoiser = METHODS[config.method](len(train.names), conditions, **architecture(config))
-    units = Units.of(train)
-    denoiser.fit_units(Units(**{**units.__dict__, "noise": units.noise * config.noise}))
     if isinstance(config, PosteriorConfig) and isinstance(denoiser, PosteriorSampler):
+        denoiser.raw_power, denoiser.level_spread = config.raw_power, config.level_spread
         denoiser.path = SamplingPath(
             start=config.start,
             end=config.end,
@@ -91,6 +90,8 @@ def new_denoiser(config: MethodConfig, train: CoefficientSet, seed: int) -> Deno
             churn_below=config.churn_below,
             guidance=config.guidance,
         )
+    units = Units.of(train)
+    denoiser.fit_units(replace(units, noise=units.noise * config.noise))
     return denoiser
 
 

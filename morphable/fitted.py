@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadWarning
 
 from facegen.errors import CaptureError, ModelError
 from facegen.morphable.coefficients import CoefficientSet, Float, Group
+from facegen.morphable.matlab import Numbers, Value, Version73Error, read_variables
 
 _PARAMETERS: dict[Group, str] = {"identity": "Shape_Para", "expression": "Exp_Para"}
 _DEVIATIONS: dict[Group, str] = {"identity": "shapeEV", "expression": "expEV"}
@@ -77,14 +73,12 @@ def read_deviations(path: Path, group: Group) -> NDArray[np.float64]:
     """
     name = _DEVIATIONS[group]
     content = _load(path, ["model", name], ModelError)
-    found = content.get(name)
-    model = np.asarray(content.get("model"))
-    if found is None and model.size and name in (model.dtype.names or ()):
-        found = model[name].flat[0]
+    model = content.get("model")
+    found = content.get(name, model.get(name) if isinstance(model, dict) else None)
     if found is None:
         raise ModelError(f"{path}: no array '{name}'; expected 01_MorphableModel.mat or face3d's BFM.mat")
-    deviation = np.asarray(found)
-    if deviation.dtype.kind not in "fiu" or deviation.size == 0:
+    deviation = _numbers(found, path, name, "(K, 1)", ModelError)
+    if deviation.size == 0:
         raise ModelError(f"{path}: '{name}' is {deviation.dtype} {deviation.shape}; expected (K, 1) numbers")
     deviation = deviation.astype(np.float64).reshape(-1)
     with np.errstate(over="ignore", under="ignore"):
@@ -98,8 +92,8 @@ def _parameters(path: Path, name: str, count: int) -> Float:
     content = _load(path, [name], CaptureError)
     if name not in content:
         raise CaptureError(f"{path}: no array '{name}'; expected a fitted face of 300W-3D or AFLW2000-3D")
-    found = np.asarray(content[name])
-    if found.dtype.kind not in "fiu" or found.size != count:
+    found = _numbers(content[name], path, name, f"({count}, 1)", CaptureError)
+    if found.size != count:
         raise CaptureError(f"{path}: '{name}' is {found.dtype} {found.shape}; expected ({count}, 1) numbers")
     with np.errstate(over="ignore"):
         values: Float = found.reshape(-1).astype(np.float32)
@@ -108,19 +102,20 @@ def _parameters(path: Path, name: str, count: int) -> Float:
     return values
 
 
-def _load(path: Path, names: list[str], error: type[CaptureError] | type[ModelError]) -> dict[str, Any]:
+def _load(path: Path, names: list[str], error: type[CaptureError] | type[ModelError]) -> dict[str, Value]:
     try:
-        data = path.read_bytes()
+        return read_variables(path.read_bytes(), names)
     except OSError as problem:
         raise error(f"{path}: cannot be read ({problem.strerror or problem})") from None
-    try:
-        with warnings.catch_warnings():
-            # Variables that cannot be read, which would otherwise be texts that say so.
-            warnings.simplefilter("error", MatReadWarning)
-            content: dict[str, Any] = loadmat(io.BytesIO(data), variable_names=names)
-    except NotImplementedError:
+    except Version73Error:
         raise error(f"{path}: a MATLAB 7.3 file; expected MATLAB 5, as the data sets are published") from None
-    except Exception as problem:
-        # Damaged files make scipy's reader stumble in every way: IndexError, zlib.error, AttributeError …
-        raise error(f"{path}: no MATLAB file ({type(problem).__name__})") from None
-    return content
+    except ValueError as problem:
+        raise error(f"{path}: no MATLAB 5 file, or a damaged one ({problem})") from None
+
+
+def _numbers(found: Value, path: Path, name: str, shape: str, error: type[CaptureError] | type[ModelError]) -> Numbers:
+    """Refuses what is none."""
+    if isinstance(found, np.ndarray):
+        return found
+    what = "a structure" if isinstance(found, dict) else found
+    raise error(f"{path}: '{name}' is {what}; expected {shape} numbers")

@@ -12,17 +12,25 @@ import yaml
 
 from facegen.errors import ConfigurationError
 
-_PACKAGE = "facegen.configs"
+RUNS = "facegen.configs"
+"""Package of the configurations of runs."""
+TRAININGS = "facegen.configs.training"
+"""Package of the configurations of trainings."""
 
 
-def shipped_names() -> list[str]:
-    """Names of the configurations that come with facegen."""
-    files = resources.files(_PACKAGE).iterdir()
+def shipped_names(package: str = RUNS) -> list[str]:
+    """Names of the configurations that come with facegen, of one kind."""
+    files = resources.files(package).iterdir()
     return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
 
 
-def read_configuration(name_or_path: str, overrides: Iterable[str] = ()) -> dict[str, Any]:
+def read_configuration(name_or_path: str, overrides: Iterable[str] = (), package: str = RUNS) -> dict[str, Any]:
     """Plain values of a configuration file or of a shipped configuration, with overrides applied.
+
+    Args:
+        name_or_path: a file, or the name of a configuration in ``package``.
+        overrides: ``a.b=value`` each.
+        package: :data:`RUNS` or :data:`TRAININGS`.
 
     Raises:
         ConfigurationError: when there is no such file or name, the YAML is wrong, or an override is not ``a.b=c``.
@@ -31,11 +39,11 @@ def read_configuration(name_or_path: str, overrides: Iterable[str] = ()) -> dict
         path = Path(name_or_path).expanduser()
         if path.is_file():
             text = path.read_text(encoding="utf-8")
-        elif name_or_path in shipped_names():
-            text = (resources.files(_PACKAGE) / f"{name_or_path}.yaml").read_text(encoding="utf-8")
+        elif name_or_path in shipped_names(package):
+            text = (resources.files(package) / f"{name_or_path}.yaml").read_text(encoding="utf-8")
         else:
-            nearest = difflib.get_close_matches(name_or_path, shipped_names(), n=1)
-            hint = f"did you mean '{nearest[0]}'?" if nearest else f"shipped ones: {', '.join(shipped_names())}"
+            nearest = difflib.get_close_matches(name_or_path, shipped_names(package), n=1)
+            hint = f"did you mean '{nearest[0]}'?" if nearest else f"shipped ones: {', '.join(shipped_names(package))}"
             raise ConfigurationError(f"{name_or_path}: no such configuration file or name; {hint}")
         values = _parse(text)
     except yaml.MarkedYAMLError as error:

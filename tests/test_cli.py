@@ -15,7 +15,7 @@ from facegen.cli import app
 from facegen.tests.command import facegen, only_line, quickstart, states
 from facegen.tests.data_paths import shared_path
 
-GROUPS = ["models", "benchmark"]
+GROUPS = ["models", "benchmark", "train", "evaluate"]
 COMMANDS = ["run", "sample", "denoise", "render", "pack", "status", "verify", "preview", "inspect", "doctor", *GROUPS]
 
 

@@ -118,12 +118,15 @@ def _frontier(axes: Axes, result: dict[str, Any]) -> None:
 
 
 def _reliability(axes: Axes, result: dict[str, Any]) -> None:
-    own = {name: one["path"].get("start") for name, one in result["denoisers"].items()}
+    own = {
+        name: [one["path"]["start"], one["path"]["end"]] if one["path"] else None
+        for name, one in result["denoisers"].items()
+    }
     for name in dict.fromkeys(one["name"] for one in result["sets"]):
         points = [
             one
             for one in result["sets"]
-            if one["name"] == name and one["width"] is not None and one["reliability"] and one["start"] == own.get(name)
+            if one["name"] == name and one["width"] is not None and one["reliability"] and one["path"] == own.get(name)
         ]
         if points:
             share = [100 * one["reliability"]["share"] for one in points]
@@ -139,7 +142,7 @@ def _scatter(axes: Axes, evaluation: Evaluation, name: str) -> None:
     sets = {
         f"uniform, through {name}": denoised(evaluation.denoisers[name], raw, seed, train.bounds),
         "Gaussian": gaussian(train, SCATTERED, seed),
-        "clean": spread(test.values, SCATTERED),
+        "clean": spread(test.values, SCATTERED)[:SCATTERED],
     }
     points = np.concatenate(list(sets.values())).astype(np.float64) * train.deviation
     mean = points.mean(axis=0)

@@ -22,11 +22,11 @@ Float = NDArray[np.float32]
 SAMPLES = 2000
 """Faces that variance and likeness are measured on, as in the papers."""
 
-STARTS: dict[str, tuple[float, ...]] = {
-    "identity": (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0),
-    "expression": (1.0, 2.0, 4.0, 6.0, 10.0),
+PATHS: dict[str, tuple[tuple[float, float], ...]] = {
+    "identity": ((4.0, 0.5), (8.0, 0.5), (11.0, 0.5), (18.0, 0.5), (4.0, 1.5), (8.0, 1.5), (11.0, 1.5), (10.0, 2.0)),
+    "expression": ((1.0, 0.4), (2.0, 0.4), (4.0, 0.4), (8.0, 0.4)),
 }
-"""Start levels of a posterior sampler that the frontier is traced at, besides its own."""
+"""Start and end levels of a posterior sampler that the frontier is traced at, besides its own."""
 
 _DECODED = 64
 """Faces that are decoded and judged at a time."""
@@ -51,12 +51,15 @@ class Outcome:
     """Of the denoiser, or of the law for faces that none has seen."""
     width: float | None
     """Of the uniform law; ``None`` for other faces."""
-    start: float | None
-    """Start level of a posterior sampler."""
+    path: tuple[float, float] | None
+    """Start and end level of a posterior sampler."""
     variance: float
     """Total, in raw units squared (the paper's Table I)."""
     over_gaussian: float
     """Total variance over that of Gaussian faces."""
+    over_gaussian_in_sigma: float
+    """The same with every coefficient in σ, so that all count alike: small ones are details of a face, and a set whose
+    details are all those of the mean face shows it here."""
     over_clean: float
     """Total variance over that of the clean faces to learn from."""
     likeness: Likeness
@@ -77,17 +80,20 @@ class Bench:
     faces: int
     """Faces whose meshes are judged."""
 
-    def measure(self, name: str, values: Float, width: float | None = None, start: float | None = None) -> Outcome:
+    def measure(
+        self, name: str, values: Float, width: float | None = None, path: tuple[float, float] | None = None
+    ) -> Outcome:
         """Measure faces (N, K); those to be judged are the first."""
         values = allowed(values, self.train.group, self.model)
         variance = total_variance(values, self.train.deviation)
-        normal = gaussian(self.train, SAMPLES, self.seed)
+        normal, ones = gaussian(self.train, SAMPLES, self.seed), np.ones_like(self.train.deviation)
         return Outcome(
             name=name,
             width=width,
-            start=start,
+            path=path,
             variance=variance,
             over_gaussian=variance / total_variance(normal, self.train.deviation),
+            over_gaussian_in_sigma=total_variance(values, ones) / total_variance(normal, ones),
             over_clean=variance / total_variance(self.train.values, self.train.deviation),
             likeness=likeness(values, spread(self.test.values, SAMPLES)),
             reliability=self.reliability(values[: self.faces]),
@@ -132,33 +138,38 @@ def references(bench: Bench) -> list[Outcome]:
 
 
 def frontier(
-    bench: Bench, denoisers: Mapping[str, Denoiser], told: Callable[[str], None], starts: Sequence[float] | None = None
+    bench: Bench,
+    denoisers: Mapping[str, Denoiser],
+    told: Callable[[str], None],
+    paths: Sequence[tuple[float, float]] | None = None,
 ) -> Iterator[Outcome]:
-    """Uniform faces of every width: raw, and through every denoiser; samplers also from other start levels.
+    """Uniform faces of every width: raw, and through every denoiser; samplers also along other paths.
 
     Args:
         bench: to measure with.
         denoisers: by name.
         told: called with what is about to be measured.
-        starts: start levels that the samplers are tried at, ``None`` for :data:`STARTS`.
+        paths: further start and end levels that the samplers are tried at, ``None`` for :data:`PATHS`.
     """
     for width in widths_for(bench.train):
         raw = allowed(uniform(bench.train, width, SAMPLES, bench.seed), bench.train.group, bench.model)
         told(f"uniform, width {width:g}")
         yield bench.measure("uniform, raw", raw, width)
         for name, denoiser in denoisers.items():
-            for start, variant in _variants(denoiser, STARTS[bench.train.group] if starts is None else starts):
-                told(f"{name}, width {width:g}" + ("" if start is None else f", start {start:g}"))
+            for path, variant in _variants(denoiser, PATHS[bench.train.group] if paths is None else paths):
+                told(f"{name}, width {width:g}" + ("" if path is None else f", from {path[0]:g} to {path[1]:g}"))
                 answer = denoised(variant, raw, bench.seed, bench.train.bounds)
-                yield bench.measure(name, answer, width, start)
+                yield bench.measure(name, answer, width, path)
 
 
-def _variants(denoiser: Denoiser, starts: Sequence[float]) -> Iterator[tuple[float | None, Denoiser]]:
+def _variants(
+    denoiser: Denoiser, paths: Sequence[tuple[float, float]]
+) -> Iterator[tuple[tuple[float, float] | None, Denoiser]]:
     if not isinstance(denoiser, PosteriorSampler):
         yield None, denoiser
         return
     own = denoiser.path
-    for start in sorted({own.start, *starts}):
-        denoiser.path = replace(own, start=start, end=min(own.end, start / 2))
-        yield start, denoiser
+    for start, end in dict.fromkeys([(own.start, own.end), *paths]):
+        denoiser.path = replace(own, start=start, end=end)
+        yield (start, end), denoiser
     denoiser.path = own

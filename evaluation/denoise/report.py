@@ -8,9 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from facegen.errors import ConfigurationError
 from facegen.evaluation.denoise.frontier import Bench, Outcome, frontier, references
 from facegen.evaluation.denoise.laws import widths_for
 from facegen.evaluation.denoise.recovery import LEVELS, recovery, robustness
+from facegen.evaluation.diversity import K
 from facegen.evaluation.plausibility.judge import Plausibility
 from facegen.evaluation.plausibility.learn import learn
 from facegen.evaluation.plausibility.shipped import has_shipped, plausibility_for
@@ -43,7 +45,7 @@ class Evaluation:
         """Read a training folder, and the clean faces that its configuration names.
 
         Raises:
-            ConfigurationError: it is no training folder.
+            ConfigurationError: it is no training folder, or has too few faces to test on.
             WeightsError: a denoiser is missing or damaged, or was trained on other faces.
             CaptureError, ModelError: the faces cannot be read.
         """
@@ -53,6 +55,10 @@ class Evaluation:
         model = None if config.model is None else load_model(config.model)
         train, test = clean_sets(config.clean, config.group, model, config.seed)
         folder.unfinished(config, train)
+        if min(len(train), len(test)) <= K:
+            raise ConfigurationError(
+                f"{path}: {len(train)} clean faces to learn from, {len(test)} to test on; expected over {K} of each"
+            )
         return cls(path, config, model, train, test, trained)
 
     @cached_property
@@ -95,7 +101,11 @@ class Evaluation:
 
 
 def evaluate(
-    evaluation: Evaluation, judge: Plausibility | None, faces: int, told: Told, starts: Sequence[float] | None = None
+    evaluation: Evaluation,
+    judge: Plausibility | None,
+    faces: int,
+    told: Told,
+    paths: Sequence[tuple[float, float]] | None = None,
 ) -> dict[str, Any]:
     """Measure everything.
 
@@ -104,7 +114,7 @@ def evaluate(
         judge: of possible faces; ``None`` leaves that out.
         faces: how many of each set are judged.
         told: called with what is about to be measured.
-        starts: further start levels of posterior samplers, ``None`` for the usual ones.
+        paths: further start and end levels of posterior samplers, ``None`` for the usual ones.
 
     Returns:
         Plain values, ready for JSON.
@@ -117,7 +127,7 @@ def evaluate(
     bench = evaluation.bench(judge, faces)
     told("clean and Gaussian faces")
     sets = references(bench)
-    sets += frontier(bench, evaluation.denoisers, told, starts)
+    sets += frontier(bench, evaluation.denoisers, told, paths)
     return {
         "name": config.name,
         "group": config.group,
@@ -153,7 +163,7 @@ def text(result: dict[str, Any]) -> str:
     lines += [f"{name:<34}{one['mse']:>10.4g}{one['share']:>28.2f}" for name, one in result["recovery"].items()]
     lines += [
         "",
-        f"{'faces':<40}{'variance':>10}{'× Gaussian':>12}{'× clean':>9}"
+        f"{'faces':<40}{'variance':>10}{'× Gaussian':>12}{'(in σ)':>8}{'× clean':>9}"
         f"{'precision':>11}{'recall':>8}{'density':>9}{'coverage':>10}{'possible':>10}",
     ]
     lines += [_row(one) for one in result["sets"]]
@@ -161,13 +171,13 @@ def text(result: dict[str, Any]) -> str:
 
 
 def label(one: dict[str, Any] | Outcome) -> str:
-    """Name, width and start of a set of faces, in words."""
+    """Name, width and path of a set of faces, in words."""
     values = asdict(one) if isinstance(one, Outcome) else one
     parts = [values["name"]]
     if values["width"] is not None:
         parts.append(f"width {values['width']:g}")
-    if values["start"] is not None:
-        parts.append(f"start {values['start']:g}")
+    if values["path"] is not None:
+        parts.append("{:g} → {:g}".format(*values["path"]))
     return ", ".join(parts)
 
 
@@ -175,7 +185,8 @@ def _row(one: dict[str, Any]) -> str:
     likeness, reliability = one["likeness"], one["reliability"]
     possible = "-" if reliability is None else f"{reliability['share']:.1%}"
     return (
-        f"{label(one):<40}{one['variance']:>10.4g}{one['over_gaussian']:>12.2f}{one['over_clean']:>9.2f}"
+        f"{label(one):<40}{one['variance']:>10.4g}{one['over_gaussian']:>12.2f}"
+        f"{one['over_gaussian_in_sigma']:>8.2f}{one['over_clean']:>9.2f}"
         f"{likeness['precision']:>11.3f}{likeness['recall']:>8.3f}{likeness['density']:>9.3f}"
         f"{likeness['coverage']:>10.3f}{possible:>10}"
     )

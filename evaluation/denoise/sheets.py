@@ -65,7 +65,7 @@ def _corrupted(evaluation: Evaluation) -> dict[str, Float]:
     """Test faces, their corrupted versions, and what each denoiser makes of those."""
     train, test, seed = evaluation.train, evaluation.test, evaluation.config.seed
     units = Units.of(train)
-    clean = spread(test.values, SHOWN)
+    clean = spread(test.values, SHOWN)[:SHOWN]
     raw = Corruption(units.noise)(torch.from_numpy(clean * units.raw), torch.Generator().manual_seed(seed))
     noisy: Float = (raw.numpy() / units.raw).astype(np.float32)
     rows = {"clean": clean, "corrupted": noisy}

@@ -1,0 +1,1 @@
+"""Configurations of trainings, found by name."""
