@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,9 @@ from facegen.storage import write_atomically
 
 FORMAT = 1
 """Changes when a reader of the version before would misread the weights."""
+
+WIDEST = 8192
+"""Largest network that a card may ask for."""
 
 METHODS: dict[str, type[Denoiser]] = {
     "convolutional": ConvolutionalDenoiser,
@@ -85,7 +88,7 @@ def write_checkpoint(path: Path, denoiser: Denoiser, card: Card, *, half: bool =
         for name, tensor in denoiser.state_dict().items()
     }
     data = save_tensors(tensors)
-    finished = Card(**{**_shallow(card), "weights_sha256": hashlib.sha256(data).hexdigest()})
+    finished = replace(card, weights_sha256=hashlib.sha256(data).hexdigest())
     write_atomically(path, data)
     text = json.dumps(asdict(finished), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     write_atomically(card_path(path), text.encode())
@@ -125,6 +128,9 @@ def read_card(weights: Path) -> Card:
     texts = dict.fromkeys(("method", "group", "model", "model_sha256", "weights_sha256"), str)
     kinds = {**texts, "steps": int, **dict.fromkeys(("architecture", "path", "training", "metrics"), dict)}
     wrong = [name for name, kind in kinds.items() if type(getattr(card, name)) is not kind]
+    wrong += [] if card.names and all(isinstance(name, str) for name in card.names) else ["names"]
+    sizes = card.architecture.values() if isinstance(card.architecture, dict) else ()
+    wrong += [] if all(type(size) is int and 1 <= size <= WIDEST for size in sizes) else ["architecture"]
     if wrong:
         raise WeightsError(f"{path}: not the card of a denoiser ('{wrong[0]}')")
     if card.format != FORMAT:
@@ -207,7 +213,3 @@ def _sampling_path(values: dict[str, float]) -> SamplingPath:
     if not all(math.isfinite(value) for value in asdict(path).values()):
         raise ValueError("a path without end")
     return path
-
-
-def _shallow(card: Card) -> dict[str, Any]:
-    return {entry.name: getattr(card, entry.name) for entry in fields(card)}

@@ -204,8 +204,6 @@ class TestRefusals:
             {"architecture": {"hidden": 32, "blocks": 2}},
             {"architecture": {}},
             {"architecture": {"layers": 3}},
-            {"architecture": {"hidden": "many", "blocks": 1}},
-            {"architecture": {"hidden": -1, "blocks": 1}},
             {"method": "gated"},
             {"method": "convolutional"},
             {"path": {}},
@@ -223,6 +221,20 @@ class TestRefusals:
     def test_cards_of_other_weights(self, weights: Path, fields: dict[str, Any]) -> None:
         line = self.refused(told(weights, **fields))
         assert line.startswith(f"{weights}: not the weights that its card describes (")
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("architecture", {"hidden": "many", "blocks": 1}),
+            ("architecture", {"hidden": -1, "blocks": 1}),
+            ("architecture", {"hidden": 10**9, "blocks": 1}),
+            ("names", []),
+            ("names", [1, 2]),
+        ],
+    )
+    def test_cards_of_no_network(self, weights: Path, name: str, value: Any) -> None:
+        line = self.refused(told(weights, **{name: value}))
+        assert line == f"{card_path(weights)}: not the card of a denoiser ('{name}')"
 
     def test_tensors_of_other_shapes(self, weights: Path) -> None:
         cases: list[Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]] = [

@@ -14,6 +14,7 @@ from facegen.morphable.arkit import ARKIT_NAMES, arkit_index
 from facegen.morphable.constraints import respect_limits
 from facegen.morphable.livelink import Recording
 from facegen.morphable.model import MorphableModel
+from facegen.morphable.sides import mirrored_expressions
 from facegen.randomness import generator
 
 Float = NDArray[np.float32]
@@ -54,7 +55,7 @@ def clean_coefficients(
         if not recordings:
             raise CaptureError("clean faces with expressions need at least one recording; found none")
         frames = np.concatenate([recording.weights for recording in recordings])
-        columns, mirrored = arkit_index(model.expression_names), _mirrored()
+        columns, mirrored = arkit_index(model.expression_names), mirrored_expressions(ARKIT_NAMES)
         for number in range(1 if kind == "mixed" else 0, count, 2 if kind == "mixed" else 1):
             rng = generator(seed, "plausibility", "expression", number)
             frame = frames[rng.integers(len(frames))]
@@ -79,16 +80,3 @@ def half(recording: Recording, which: int) -> Recording:
     chosen = (np.arange(len(recording.weights)) // BLOCK) % 2 == which
     codes = tuple(code for code, kept in zip(recording.timecodes, chosen, strict=True) if kept)
     return replace(recording, weights=recording.weights[chosen], gaze=recording.gaze[chosen], timecodes=codes)
-
-
-def _mirrored() -> NDArray[np.intp]:
-    """(52,) places of the weights of the other side."""
-    swapped = {"Left": "Right", "Right": "Left"}
-
-    def other(name: str) -> str:
-        for side, opposite in swapped.items():
-            if name.endswith(side):
-                return name.removesuffix(side) + opposite
-        return name
-
-    return np.array([ARKIT_NAMES.index(other(name)) for name in ARKIT_NAMES])
