@@ -128,9 +128,11 @@ def read_card(weights: Path) -> Card:
     texts = dict.fromkeys(("method", "group", "model", "model_sha256", "weights_sha256"), str)
     kinds = {**texts, "steps": int, **dict.fromkeys(("architecture", "path", "training", "metrics"), dict)}
     wrong = [name for name, kind in kinds.items() if type(getattr(card, name)) is not kind]
-    wrong += [] if card.names and all(isinstance(name, str) for name in card.names) else ["names"]
-    sizes = card.architecture.values() if isinstance(card.architecture, dict) else ()
-    wrong += [] if all(type(size) is int and 1 <= size <= WIDEST for size in sizes) else ["architecture"]
+    names, architecture = values["names"], values.get("architecture")
+    if not names or not all(type(name) is str for name in names):
+        wrong.append("names")
+    if isinstance(architecture, dict) and not all(type(n) is int and 1 <= n <= WIDEST for n in architecture.values()):
+        wrong.append("architecture")
     if wrong:
         raise WeightsError(f"{path}: not the card of a denoiser ('{wrong[0]}')")
     if card.format != FORMAT:

@@ -23,7 +23,10 @@ SAMPLES = 2000
 """Faces that variance and likeness are measured on, as in the papers."""
 
 PATHS: dict[str, tuple[tuple[float, float], ...]] = {
-    "identity": ((4.0, 0.5), (8.0, 0.5), (11.0, 0.5), (14.0, 0.5), (4.0, 1.5), (8.0, 1.5), (11.0, 1.5), (10.0, 2.0)),
+    "identity": (
+        *((4.0, 0.5), (8.0, 0.5), (11.0, 0.5), (14.0, 0.5)),
+        *((4.0, 1.5), (6.0, 1.5), (8.0, 1.5), (11.0, 1.5), (10.0, 2.0)),
+    ),
     "expression": ((1.0, 0.4), (2.0, 0.4), (4.0, 0.4), (8.0, 0.4)),
 }
 """Start and end levels of a posterior sampler that the frontier is traced at, besides its own."""
