@@ -39,6 +39,9 @@ def test_the_sources_build_what_is_shipped(shipped: Arrays, built: Arrays) -> No
         assert array.dtype == shipped[name].dtype, name
         if name.endswith("_planes") or name.startswith(("identity", "expression", "population.")):
             continue
+        if name in ("anthropometry.vertices", "anthropometry.weights"):
+            # A point on an edge lies in two triangles; which is named hangs on the last bits, and so on the processor.
+            continue
         if array.dtype.kind in "biuU" and name not in ("occlusion", "albedo_masks", "relief_values"):
             np.testing.assert_array_equal(array, shipped[name], err_msg=name)
         else:
@@ -46,6 +49,14 @@ def test_the_sources_build_what_is_shipped(shipped: Arrays, built: Arrays) -> No
             difference = np.abs(array.astype(np.float64) - shipped[name])
             assert difference.max() <= step, name
             assert (difference > 0).mean() < BORDERLINE or array.dtype.kind == "f", name
+
+
+def test_anatomical_points_are_where_they_were(shipped: Arrays, built: Arrays) -> None:
+    old, new = (
+        np.einsum("mpkc,mpk->mpc", shipped["mean"][arrays["anthropometry.vertices"]], arrays["anthropometry.weights"])
+        for arrays in (shipped, built)
+    )
+    np.testing.assert_allclose(new, old, atol=2e-3)
 
 
 @pytest.mark.parametrize("kind", ["identity", "expression"])
