@@ -1,0 +1,1 @@
+"""Composition: part swaps by the locally weighted mesh autoencoder, from its mesh hierarchy to its training."""
