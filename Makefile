@@ -7,7 +7,7 @@ export FACEGEN_CAPTURES ?= $(abspath ../shared/captures/arkit)
 export FACEGEN_ICT ?= $(abspath ../shared/models/ict-facekit/ict_facekit.npz)
 OPENGL_PACKAGES := libegl1 libgl1 libgl1-mesa-dri libosmesa6
 
-.PHONY: help setup system demo test lint types tests model weights denoise-results benchmark clean clean-kernels
+.PHONY: help setup system demo test lint types tests model weights denoise-results compose-weights compose-results benchmark clean clean-kernels
 
 help:
 	@echo "make demo       set up, make 256 faces, check them, draw runs/quickstart/preview.png"
@@ -16,6 +16,8 @@ help:
 	@echo "make model      build the embedded face model again from its sources"
 	@echo "make weights    train the shipped denoisers again (an hour; needs recordings, see data/README.md)"
 	@echo "make denoise-results  train and measure denoisers on both models (three hours), into docs/results/denoise"
+	@echo "make compose-weights  train the shipped autoencoder and what it is compared with again (half an hour)"
+	@echo "make compose-results  train and measure the autoencoders on both models (two hours), into docs/results/compose"
 	@echo "make setup      only the virtual environment in .venv and the OpenGL libraries"
 	@echo "make clean      remove .venv and what the tools cached"
 
@@ -74,11 +76,24 @@ denoise-results: weights
 	    > docs/results/denoise/$$name.json || exit 1; \
 	done
 
+compose-weights: setup
+	$(BIN)/facegen train compose compose --out runs/compose
+	for kind in safetensors json; do cp runs/compose/weighted.$$kind composition/weights/default.$$kind || exit 1; done
+
+compose-results: compose-weights
+	for name in compose compose-ict; do \
+	  $(BIN)/facegen train compose $$name --out runs/$$name || exit 1; \
+	  $(BIN)/facegen evaluate compose runs/$$name --json --figures runs/$$name/figures \
+	    $(foreach take,range-of-motion-a range-of-motion-b,--recordings $(FACEGEN_CAPTURES)/$(take).csv) \
+	    > docs/results/compose/$$name.json || exit 1; \
+	done
+
 benchmark: setup
 	$(BIN)/facegen benchmark render --platform osmesa
 	$(BIN)/facegen benchmark render --platform egl
 	$(BIN)/facegen benchmark run --faces 5120
 	$(BIN)/facegen benchmark denoise
+	$(BIN)/facegen benchmark compose
 
 clean-kernels:
 	find . -name '*.nb[ic]' -not -path './$(VENV)/*' -delete

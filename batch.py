@@ -46,7 +46,7 @@ class Arrays:
 
 @dataclass(frozen=True)
 class Samples(Arrays):
-    """What the sample stage draws for B faces, and what the denoise stage makes of it."""
+    """What the sample stage draws for B faces, and what the denoise and compose stages make of it."""
 
     face: NDArray[np.int64]
     """(B,) number of the face in the dataset."""
@@ -86,6 +86,17 @@ class Samples(Arrays):
     """(B, Ki) identity coefficients as drawn, where the denoise stage has made others of them."""
     expression_raw: Float | None = None
     """(B, Ke) expression coefficients as drawn, likewise."""
+    identity_own: Float | None = None
+    """(B, Ki) identity coefficients before parts were swapped, where the compose stage has done so; ``identity`` is
+    then what comes nearest to the composed face."""
+    offset: Float | None = None
+    """(B, V, 3) mm, model frame: what the composed neutral face is beyond the decoded one."""
+    part_source: NDArray[np.int64] | None = None
+    """(B, K) identity number of the person that each part is of; the face's own where it is not swapped."""
+    part_weight: Float | None = None
+    """(B, K) how much of that person's part: 0 for none … 1 for all."""
+    identity_residual: Float | None = None
+    """(B,) mm: root mean square over the skin of the offset's length."""
 
 
 @dataclass(frozen=True)

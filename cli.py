@@ -28,8 +28,8 @@ class _Commands(TyperGroup):
 
 app = typer.Typer(
     cls=_Commands,
-    help="Make synthetic 3D face datasets: sample a morphable model, denoise what is impossible, render it with exact "
-    "labels, pack it into Zarr.",
+    help="Make synthetic 3D face datasets: sample a morphable model, denoise what is impossible, compose new faces of "
+    "parts, render them with exact labels, pack them into Zarr.",
     epilog="Start with: facegen run quickstart --out runs/quickstart",
     no_args_is_help=True,
     add_completion=False,
@@ -120,7 +120,7 @@ def run(
     config: Config, out: Out, faces: Faces = None, seed: Seed = None, workers: Workers = None, set_: Set = None,
     dry_run: DryRun = False, overwrite: Overwrite = False, json_: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    """Carry a configuration out: sample, denoise, render and pack every face.
+    """Carry a configuration out: sample, denoise, compose, render and pack every face.
 
     The same command again continues a run that was interrupted, and changes nothing in one that is complete.
     """
@@ -147,12 +147,21 @@ def denoise(
     _carry_out(("denoise",), config, out, faces, seed, workers, set_, dry_run, overwrite, json_, quiet)
 
 
+@app.command(epilog=_EXAMPLES.format(command="compose").replace("quickstart", "composed"))
+def compose(
+    config: Config, out: Out, faces: Faces = None, seed: Seed = None, workers: Workers = None, set_: Set = None,
+    dry_run: DryRun = False, overwrite: Overwrite = False, json_: Json = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Only swap parts of what `facegen sample` drew, and `facegen denoise` mended, into RUN/stages/compose."""
+    _carry_out(("compose",), config, out, faces, seed, workers, set_, dry_run, overwrite, json_, quiet)
+
+
 @app.command(epilog=_EXAMPLES.format(command="render"))
 def render(
     config: Config, out: Out, faces: Faces = None, seed: Seed = None, workers: Workers = None, set_: Set = None,
     dry_run: DryRun = False, overwrite: Overwrite = False, json_: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    """Only render what `facegen sample` drew, and `facegen denoise` mended, into RUN/stages/render."""
+    """Only render what the stages before made of the faces, into RUN/stages/render."""
     _carry_out(("render",), config, out, faces, seed, workers, set_, dry_run, overwrite, json_, quiet)
 
 
@@ -263,6 +272,29 @@ def preview(
     _say(f"wrote {out or run / 'preview.png'}")
 
 
+@app.command("compose-sheet")
+def compose_sheet(
+    model: Model = "default",
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights of an autoencoder. Default: those shipped for the model.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", "-s", min=0, help="Of the people.")] = 0,
+    rows: Annotated[int, typer.Option("--rows", min=1, max=100, help="Pairs of people.")] = 6,
+    out: Annotated[Path, typer.Option("--out", "-o", help="PNG or JPEG file.")] = Path("compose.png"),
+    size: Annotated[int, typer.Option("--size", min=64, max=1024, help="Side of a portrait in pixels.")] = 192,
+    heat: Annotated[bool, typer.Option("--heat", help="Below each row, how far vertices were moved.")] = False,
+) -> None:
+    """Draw people who are given parts of others: each part alone, and all of them.
+
+    Example: facegen compose-sheet default --rows 8 --seed 3 --heat --out parts.png
+    """
+    from facegen.evaluation.compose.people_sheet import write_people_sheet
+    from facegen.model_report import named_model
+
+    write_people_sheet(named_model(model), weights, out, seed=seed, rows=rows, cell=size, heat=heat)
+    _say(f"wrote {out}")
+
+
 @app.command()
 def inspect(run: Run, json_: Json = False) -> None:
     """Tell what a dataset holds: arrays, shapes, units, sizes on disk, and ranges of values.
@@ -364,18 +396,20 @@ def models_play(
     _say(f"wrote {out}")
 
 
+TrainingConfig = Annotated[
+    str, typer.Argument(metavar="CONFIG", help="Configuration of a training: a YAML file, or a shipped one's name.")
+]
+TrainingOut = Annotated[
+    Path, typer.Option("--out", "-o", help="Training folder; made if absent, continued if it is there.")
+]
+Device = Annotated[str, typer.Option(help="Torch device: cpu, cuda, cuda:1 …")]
+
+
 @train_app.command("denoise")
 def train_denoise(
-    config: Annotated[str, typer.Argument(help="Configuration of a training: a YAML file, or a shipped one's name.")],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="Training folder; made if absent, continued if it is there.")
-    ],
-    seed: Seed = None,
-    set_: Set = None,
-    device: Annotated[str, typer.Option(help="Torch device: cpu, cuda, cuda:1 …")] = "cpu",
-    json_: Json = False,
-    quiet: Quiet = False,
-) -> None:
+    config: TrainingConfig, out: TrainingOut, seed: Seed = None, set_: Set = None, device: Device = "cpu",
+    json_: Json = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
     """Train denoisers: networks that bring coefficients back to possible faces.
 
     The same command again continues a training that was interrupted, to the same weights.
@@ -392,6 +426,29 @@ def train_denoise(
     for name, card in cards.items():
         share = card.metrics["share_of_variance_recovered"]
         _say(f"{out / name}.safetensors: recovers {share:.0%} of the variance of test faces", quiet=quiet or json_)
+
+
+@train_app.command("compose")
+def train_compose(
+    config: TrainingConfig, out: TrainingOut, seed: Seed = None, set_: Set = None, device: Device = "cpu",
+    json_: Json = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Train autoencoders that swap parts of faces, and what they are compared with.
+
+    The same command again continues a training that was interrupted, to the same weights.
+
+    Examples: facegen train compose compose --out runs/compose ·
+    facegen train compose my.yaml --out runs/mine --set networks.full.schedule.epochs=30
+    """
+    from facegen.composition.command import carry_out
+
+    values = _with_seed(config, seed, set_)
+    cards = carry_out(values, config, out, device, lambda line: _say(line, quiet=quiet or json_))
+    if json_:
+        _print_json({name: asdict(card) for name, card in cards.items()})
+    for name, card in cards.items():
+        error = card.metrics["mean_error_mm"]
+        _say(f"{out / name}.safetensors: test faces are off by {error:.3f} mm", quiet=quiet or json_)
 
 
 @evaluate_app.command("denoise")
@@ -416,7 +473,7 @@ def evaluate_denoise(
         _say(line, quiet=quiet)
 
     if figures is not None:
-        from facegen.evaluation.denoise.figures import need_matplotlib
+        from facegen.evaluation.plotting import need_matplotlib
 
         need_matplotlib()
     evaluation = report.Evaluation.of(folder)
@@ -431,6 +488,52 @@ def evaluate_denoise(
         _print_json(result)
     else:
         print(report.text(result))
+
+
+@evaluate_app.command("compose")
+def evaluate_compose(
+    folder: Annotated[Path, typer.Argument(help="Training folder.")],
+    figures: Annotated[Path | None, typer.Option(help="Folder to draw figures and contact sheets into.")] = None,
+    faces: Annotated[
+        int, typer.Option("--faces", "-n", min=10, help="Faces of parts of different people that are made and judged.")
+    ] = 500,
+    recordings: Annotated[
+        list[Path] | None, typer.Option(help="Live Link Face takes to learn from what a possible face is; repeatable.")
+    ] = None,
+    cell: Annotated[int, typer.Option(min=64, max=1024, help="Side of a portrait in pixels.")] = 160,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure trained autoencoders: what they reconstruct, how local their parts are, what becomes of swapped faces.
+
+    Example: facegen evaluate compose runs/compose --json --figures runs/compose/figures
+    """
+    from facegen.evaluation.compose import report
+    from facegen.evaluation.compose.subject import Evaluation
+    from facegen.evaluation.judging import judge_for
+
+    def told(line: str) -> None:
+        _say(line, quiet=quiet)
+
+    if figures is not None:
+        from facegen.evaluation.plotting import need_matplotlib
+
+        need_matplotlib()
+    evaluation = Evaluation.of(folder)
+    judge = judge_for(folder, evaluation.model, recordings or [], told)
+    measured = report.evaluate(evaluation, judge, faces, told)
+    if figures is not None:
+        from facegen.evaluation.compose.figures import write_figures
+        from facegen.evaluation.compose.pictures import write_pictures
+
+        for path in [
+            *write_figures(figures, evaluation, measured), *write_pictures(figures, evaluation, measured, cell)
+        ]:  # fmt: skip
+            told(f"wrote {path}")
+    if json_:
+        _print_json(measured.result)
+    else:
+        print(report.text(measured.result))
 
 
 @evaluate_app.command("plausibility")
@@ -518,6 +621,27 @@ def benchmark_denoise(
     from facegen.benchmarks.denoise import run, text
 
     result = run(repeats)
+    if json_:
+        _print_json(result)
+    else:
+        print(text(result))
+
+
+@benchmark_app.command("compose")
+def benchmark_compose(
+    model: Annotated[
+        Path | None, typer.Option(help="ICT-FaceKit file or folder. Default: $FACEGEN_ICT, or the embedded model.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds of A B A B.")] = 9,
+    json_: Json = False,
+) -> None:
+    """A training step of the autoencoder against torch-geometric's convolutions, and faces per core second.
+
+    Example: facegen benchmark compose --json
+    """
+    from facegen.benchmarks.compose import run, text
+
+    result = run(model, repeats)
     if json_:
         _print_json(result)
     else:

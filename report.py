@@ -131,7 +131,8 @@ def write_card(folder: RunFolder, plan: Plan) -> None:
         StorageError: when the disk refuses.
     """
     spec, config = plan.spec, plan.config
-    denoised = f"| denoised | {spec.denoised}; as drawn in `raw` |\n" if spec.denoisers else ""
+    done = f"| denoised | {spec.denoised}; as drawn in `raw` |\n" if spec.denoisers else ""
+    done += f"| composed | {spec.composed}; as they were in `composition` |\n" if spec.composer else ""
     text = f"""# {config.name}: {spec.faces:,} synthetic faces
 
 Made by facegen {__version__} from the face model **{plan.model.name}**
@@ -142,7 +143,7 @@ Made by facegen {__version__} from the face model **{plan.model.name}**
 | images | {spec.height} × {spec.width}, sRGB |
 | meshes | {spec.topology.vertex_count:,} vertices, {len(spec.topology.triangles):,} triangles, one topology, mm |
 | coefficients | {spec.identity} identity, {spec.expression} expression, {spec.albedo} albedo |
-{denoised}| seed | {config.seed} |
+{done}| seed | {config.seed} |
 | fingerprint | `{plan.fingerprint}` |
 
 The same configuration (`run.yaml`) and seed give the same bytes again. Failed faces, if any, are listed in `failed/`.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,14 +11,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from facegen.benchmarks.timing import Work, in_turn, one_thread, seconds
 from facegen.manifold.checkpoint import METHODS, read_checkpoint, shipped_weights
 from facegen.manifold.convolutional import CHANNELS, ConvolutionalDenoiser
 from facegen.manifold.denoiser import Denoiser
-from facegen.manifold.places import BLOCK
 from facegen.morphable.coefficients import Group
 from facegen.morphable.config import DefaultModelConfig
 from facegen.morphable.load import load_model
 from facegen.morphable.model import MorphableModel
+from facegen.places import BLOCK
 
 GROUPS: tuple[Group, ...] = ("identity", "expression")
 
@@ -34,9 +34,9 @@ def run(repeats: int) -> dict[str, Any]:
     time there too, in large batches.
     """
     model = load_model(DefaultModelConfig())
-    with _one_thread():
+    with one_thread(), torch.no_grad():
         rows = [_measured(model, group, method, repeats) for group in GROUPS for method in METHODS]
-        decode = _seconds(_decoding(model), repeats) / BLOCK
+        decode = seconds(_decoding(model), repeats) / BLOCK
     return {
         "block": BLOCK,
         "vertices": model.topology.vertex_count,
@@ -95,20 +95,20 @@ def _measured(model: MorphableModel, group: Group, method: str, repeats: int) ->
     if isinstance(denoiser, ConvolutionalDenoiser):
         values = _faces(denoiser, BLOCK, "cpu")[0]
         twin = LibraryConvolutions(denoiser)
-        library = _ratio(lambda: twin(values), ours, repeats)
-    seconds = _seconds(ours, repeats) / BLOCK
+        library = statistics.median(a / b for a, b in in_turn(lambda: twin(values), ours, repeats))
+    spent = seconds(ours, repeats) / BLOCK
     return {
         "group": group,
         "method": method,
         "parameters": sum(parameter.numel() for parameter in denoiser.parameters()),
-        "us_per_face": round(1e6 * seconds, 2),
-        "faces_per_core_second": round(1 / seconds),
+        "us_per_face": round(1e6 * spent, 2),
+        "faces_per_core_second": round(1 / spent),
         "library_ratio": None if library is None else round(library, 2),
         "gpu_faces_per_second": _on_gpu(denoiser, repeats) if torch.cuda.is_available() else None,
     }
 
 
-def _applied(denoiser: Denoiser, count: int, device: str) -> Callable[[], object]:
+def _applied(denoiser: Denoiser, count: int, device: str) -> Work:
     values, numbers = _faces(denoiser, count, device)
     return lambda: denoiser.denoise(values, numbers)
 
@@ -120,33 +120,10 @@ def _faces(denoiser: Denoiser, count: int, device: str) -> tuple[torch.Tensor, t
     return values, numbers
 
 
-def _decoding(model: MorphableModel) -> Callable[[], object]:
+def _decoding(model: MorphableModel) -> Work:
     identity = np.zeros((BLOCK, len(model.identity_names)), np.float32)
     expression = np.zeros((BLOCK, len(model.expression_names)), np.float32)
     return lambda: model.decode(identity, expression)
-
-
-def _seconds(work: Callable[[], object], repeats: int) -> float:
-    """Median CPU seconds of a call."""
-    with torch.no_grad():
-        work()
-        return statistics.median(_once(work) for _ in range(repeats))
-
-
-def _ratio(first: Callable[[], object], second: Callable[[], object], repeats: int) -> float:
-    """Median of the ratio of CPU times, measured in turn."""
-    with torch.no_grad():
-        first(), second()
-        return statistics.median(_once(first) / _once(second) for _ in range(repeats))
-
-
-def _once(work: Callable[[], object]) -> float:
-    # Long enough that the clock's step does not count.
-    calls, started = 0, time.process_time()
-    while (spent := time.process_time() - started) < 0.02:
-        work()
-        calls += 1
-    return spent / calls
 
 
 def _on_gpu(denoiser: Denoiser, repeats: int) -> int:
@@ -162,14 +139,3 @@ def _on_gpu(denoiser: Denoiser, repeats: int) -> int:
             times.append(time.perf_counter() - started)
     denoiser.to("cpu")
     return round(LARGE / statistics.median(times[1:]))
-
-
-class _one_thread:
-    """Let torch use one thread inside a ``with``."""
-
-    def __enter__(self) -> None:
-        self._before = torch.get_num_threads()
-        torch.set_num_threads(1)
-
-    def __exit__(self, *_: object) -> None:
-        torch.set_num_threads(self._before)

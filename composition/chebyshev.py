@@ -8,6 +8,7 @@ filtering"; the layers are those of CoMA (Ranjan et al. 2018).
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from typing import Any, cast
 
 import numpy as np
@@ -18,22 +19,26 @@ from torch import nn
 
 Ints = NDArray[np.int64]
 
+_FEW = 8
+"""Columns of a dense product below which it takes as long as one with all polynomials' columns."""
+
 
 class SparseMatrix(nn.Module):
     """A constant sparse matrix (n, m) that multiplies features; its transpose is kept for the way back."""
 
-    def __init__(self, matrix: sparse.sparray, *, symmetric: bool = False) -> None:
+    def __init__(self, matrix: sparse.csr_array, *, symmetric: bool = False) -> None:
         """Store a matrix of finite numbers; ``symmetric`` saves its transpose."""
         super().__init__()
         self.forth = _csr(matrix)
-        self.back = self.forth if symmetric else _csr(matrix.T)
+        self.back = self.forth if symmetric else _csr(sparse.csr_array(matrix.T))
 
     def _apply(self, fn: Any, recurse: bool = True) -> SparseMatrix:
         # Neither parameters nor buffers: a sparse CSR buffer cannot be copied or saved by all that copies modules.
         symmetric = self.back is self.forth
         self.forth = fn(self.forth)
         self.back = self.forth if symmetric else fn(self.back)
-        return cast(SparseMatrix, super()._apply(fn, recurse))
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(n, B, F) of features (m, B, F)."""
@@ -50,7 +55,7 @@ def scaled_laplacian(triangles: Ints, vertices: int) -> sparse.csr_array:
     one = np.ones(len(ends))
     half = sparse.coo_array((one, (ends[:, 0], ends[:, 1])), shape=(vertices, vertices)).tocsr()
     adjacency = ((half + half.T) > 0).astype(np.float64)
-    degree = np.asarray(adjacency.sum(axis=1)).reshape(-1)
+    degree: NDArray[np.float64] = np.asarray(adjacency.sum(axis=1)).reshape(-1)
     root = sparse.diags_array(1 / np.sqrt(np.maximum(degree, 1)))
     return sparse.csr_array(-(root @ adjacency @ root))
 
@@ -59,8 +64,8 @@ def interpolation(corners: Ints, weights: NDArray[np.float32], vertices: int) ->
     """The matrix (n, m) that takes values at ``vertices`` = m places to points between three of them each, (n, 3)."""
     n = len(corners)
     rows = np.repeat(np.arange(n), 3)
-    matrix = sparse.coo_array((weights.reshape(-1).astype(np.float64), (rows, corners.reshape(-1))), shape=(n, vertices))
-    matrix = matrix.tocsr()
+    entries = (weights.reshape(-1).astype(np.float64), (rows, corners.reshape(-1)))
+    matrix = sparse.coo_array(entries, shape=(n, vertices)).tocsr()
     matrix.eliminate_zeros()
     return sparse.csr_array(matrix)
 
@@ -95,8 +100,8 @@ class ChebyshevConvolution(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(m, B, channels_out) of x (n, B, channels_in)."""
         function = _Clenshaw if self.weight.shape[2] < self.weight.shape[1] else _Direct
-        y = function.apply(self.laplacian.forth, self.kept, x, self.weight)  # type: ignore[no-untyped-call]
-        return cast(torch.Tensor, y + self.bias)
+        y = function.apply(self.laplacian.forth, self.kept, x, self.weight, self.bias)  # type: ignore[no-untyped-call]
+        return cast(torch.Tensor, y)
 
 
 class _Product(torch.autograd.Function):
@@ -106,115 +111,150 @@ class _Product(torch.autograd.Function):
         return _times(forth, x)
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[None, None, torch.Tensor]:  # type: ignore[override]
-        return None, None, _times(ctx.back, gradient.contiguous())
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[None, None, torch.Tensor]:
+        return None, None, _times(ctx.back, gradient)
+
+
+Gradients = tuple[None, None, torch.Tensor | None, torch.Tensor, torch.Tensor]
 
 
 class _Direct(torch.autograd.Function):
-    """``[T_0 x, …, T_(K-1) x]`` at the kept vertices, times the filters in one product."""
+    """The sum of ``T_k x`` at the kept vertices, each times its filter."""
 
     @staticmethod
     def forward(
-        ctx: Any, laplacian: torch.Tensor, kept: torch.Tensor | None, x: torch.Tensor, weight: torch.Tensor
+        ctx: Any,
+        laplacian: torch.Tensor,
+        kept: torch.Tensor | None,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor,
     ) -> torch.Tensor:
-        basis = _polynomials(laplacian, x, len(weight), kept)
         ctx.laplacian, ctx.vertices = laplacian, len(x)
-        ctx.save_for_backward(basis, weight, kept)
-        return basis.flatten(2) @ weight.flatten(0, 1)
+        terms = [_at(kept, term) for term in _polynomials(laplacian, x, len(weight))]
+        ctx.save_for_backward(weight, kept, *terms)
+        y = torch.addmm(bias, _rows(terms[0]), weight[0])
+        for term, filters in zip(terms[1:], weight[1:], strict=True):
+            y.addmm_(_rows(term), filters)
+        return y.view(*terms[0].shape[:2], -1)
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[None, None, torch.Tensor | None, torch.Tensor]:  # type: ignore[override]
-        basis, weight, kept = ctx.saved_tensors
-        flat = gradient.reshape(-1, gradient.shape[-1])
-        for_weight = (basis.flatten(0, 1).flatten(1).T @ flat).view_as(weight)
-        if not ctx.needs_input_grad[2]:
-            return None, None, None, for_weight
-        terms = (gradient @ weight.flatten(0, 1).T).unflatten(-1, weight.shape[:2])
-        return None, None, _sum_of_polynomials(ctx.laplacian, terms, kept, ctx.vertices), for_weight
+    def backward(ctx: Any, gradient: torch.Tensor) -> Gradients:
+        weight, kept, *terms = ctx.saved_tensors
+        gradient = gradient.contiguous()
+        for_weight = torch.stack([_rows(term).T @ _rows(gradient) for term in terms])
+        for_x = None
+        if ctx.needs_input_grad[2]:
+            for_x = _sum_of_polynomials(ctx.laplacian, gradient, weight.transpose(1, 2), kept, ctx.vertices)
+        return None, None, for_x, for_weight, _rows(gradient).sum(dim=0)
 
 
 class _Clenshaw(torch.autograd.Function):
-    """The products ``x θ_k`` in one, then the sum of ``T_k`` of them."""
+    """The sum of ``T_k`` of the products of x and filters."""
 
     @staticmethod
     def forward(
-        ctx: Any, laplacian: torch.Tensor, kept: torch.Tensor | None, x: torch.Tensor, weight: torch.Tensor
+        ctx: Any,
+        laplacian: torch.Tensor,
+        kept: torch.Tensor | None,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor,
     ) -> torch.Tensor:
         ctx.laplacian = laplacian
         ctx.save_for_backward(x, weight, kept)
-        terms = (x @ weight.transpose(0, 1).flatten(1)).unflatten(-1, (len(weight), -1))
-        y = _sum_of_polynomials(laplacian, terms, None, len(x))
-        return y if kept is None else y[kept]
+        return _at(kept, _sum_of_polynomials(laplacian, x, weight, None, len(x))).add_(bias)
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[None, None, torch.Tensor | None, torch.Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: torch.Tensor) -> Gradients:
         x, weight, kept = ctx.saved_tensors
+        for_bias = _rows(gradient).sum(dim=0)
         if kept is not None:
-            gradient = gradient.new_zeros(len(x), *gradient.shape[1:]).index_copy(0, kept, gradient)
-        basis = _polynomials(ctx.laplacian, gradient.contiguous(), len(weight), None).flatten(2)
-        for_weight = x.flatten(0, 1).T @ basis.flatten(0, 1)
-        for_weight = for_weight.unflatten(1, (len(weight), -1)).transpose(0, 1)
-        if not ctx.needs_input_grad[2]:
-            return None, None, None, for_weight
-        return None, None, basis @ weight.transpose(1, 2).flatten(0, 1), for_weight
+            gradient = gradient.new_zeros(len(x), *gradient.shape[1:]).index_copy_(0, kept, gradient)
+        for_x = x.new_empty(x.shape) if ctx.needs_input_grad[2] else None
+        for_weight = []
+        terms = _polynomials(ctx.laplacian, gradient, len(weight))
+        for number, (term, filters) in enumerate(zip(terms, weight, strict=True)):
+            # The narrower matrix first: several times faster than the other way round.
+            for_weight.append((_rows(term).T @ _rows(x)).T)
+            if for_x is not None:
+                for_x.view(-1, x.shape[2]).addmm_(_rows(term), filters.T, beta=min(number, 1))
+        return None, None, for_x, torch.stack(for_weight), for_bias
 
 
-def _polynomials(laplacian: torch.Tensor, x: torch.Tensor, order: int, kept: torch.Tensor | None) -> torch.Tensor:
-    """``T_k(L̃) x`` at the kept vertices, (m, B, K, F), of x (n, B, F)."""
-    count = len(x) if kept is None else len(kept)
-    basis = x.new_empty(count, x.shape[1], order, x.shape[2])
+def _polynomials(laplacian: torch.Tensor, x: torch.Tensor, order: int) -> Iterator[torch.Tensor]:
+    """``T_k(L̃) x`` (n, B, F) of x (n, B, F), for each k < order."""
     before, now = x, x
     for k in range(order):
         if k == 1:
             now = _times(laplacian, x)
         elif k > 1:
-            before, now = now, _times_twice_less(laplacian, now, before)
-        basis[:, :, k] = now if kept is None else now[kept]
-    return basis
+            before, now = now, _times_less(laplacian, now, before)
+        yield now
 
 
 def _sum_of_polynomials(
-    laplacian: torch.Tensor, terms: torch.Tensor, kept: torch.Tensor | None, vertices: int
+    laplacian: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, kept: torch.Tensor | None, vertices: int
 ) -> torch.Tensor:
-    """``Σ_k T_k(L̃) c_k`` (n, B, F) of terms c (m, B, K, F), which lie at the kept vertices: Clenshaw's recursion."""
-    order = terms.shape[2]
+    """``Σ_k T_k(L̃) x θ_k`` (n, B, F) of x (m, B, C), which lies at the kept vertices, and θ (K, C, F).
 
-    def plus(b: torch.Tensor | None, k: int) -> torch.Tensor:
-        if b is None:
-            if kept is None:
-                return terms[:, :, k].contiguous()
-            b = terms.new_zeros(vertices, terms.shape[1], terms.shape[3])
-        return b.add_(terms[:, :, k]) if kept is None else b.index_add_(0, kept, terms[:, :, k])
+    Clenshaw's recursion: ``b_k = x θ_k + 2 L̃ b_(k+1) - b_(k+2)``, with half the second term at k = 0.
+    """
+    order, _, channels = weight.shape
+    rows = x.flatten(0, 1)
+    terms = torch.split(rows @ weight.transpose(0, 1).flatten(1), channels, dim=1) if channels < _FEW else None
+
+    def plus(b: torch.Tensor, k: int) -> torch.Tensor:
+        if kept is None and terms is None:
+            b.view(-1, channels).addmm_(rows, weight[k])
+            return b
+        term = rows @ weight[k] if terms is None else terms[k]
+        term = term.view(*x.shape[:2], channels)
+        return b.add_(term) if kept is None else b.index_add_(0, kept, term)
 
     after: torch.Tensor | None = None
-    now = plus(None, order - 1)
+    now = plus(x.new_zeros(vertices, x.shape[1], channels), order - 1)
     for k in range(order - 2, -1, -1):
-        scale = 1.0 if k == 0 else 2.0
-        step = _times(laplacian, now, scale) if after is None else _times_twice_less(laplacian, now, after, scale)
+        scale = 2 if k else 1
+        if after is None:
+            step = _times(laplacian, now, scale)
+        else:
+            step = after
+            step.flatten(1).addmm_(laplacian, now.flatten(1), beta=-1, alpha=scale)
         after, now = now, plus(step, k)
     return now
 
 
-def _times(matrix: torch.Tensor, x: torch.Tensor, scale: float = 1.0) -> torch.Tensor:
-    product = (matrix @ x.flatten(1)).unflatten(1, x.shape[1:])
-    return product if scale == 1.0 else product.mul_(scale)
+def _times(matrix: torch.Tensor, x: torch.Tensor, scale: int = 1) -> torch.Tensor:
+    """``scale · matrix @ x``, (n, B, F)."""
+    product = x.new_empty(len(matrix), x.shape[1] * x.shape[2])
+    # With beta = 0 what is in the memory does not count.
+    return product.addmm_(matrix, x.flatten(1), beta=0, alpha=scale).view(-1, *x.shape[1:])
 
 
-def _times_twice_less(matrix: torch.Tensor, x: torch.Tensor, less: torch.Tensor, scale: float = 2.0) -> torch.Tensor:
-    """``scale · matrix @ x - less``."""
-    flat = torch.addmm(less.flatten(1), matrix, x.flatten(1), beta=-1, alpha=scale)
-    return flat.unflatten(1, x.shape[1:])
+def _times_less(matrix: torch.Tensor, x: torch.Tensor, less: torch.Tensor) -> torch.Tensor:
+    """``2 · matrix @ x - less``, (n, B, F)."""
+    return torch.addmm(less.flatten(1), matrix, x.flatten(1), beta=-1, alpha=2).view(-1, *x.shape[1:])
 
 
-def _csr(matrix: sparse.sparray) -> torch.Tensor:
-    rows = sparse.csr_array(matrix)
-    rows.sort_indices()
+def _at(kept: torch.Tensor | None, values: torch.Tensor) -> torch.Tensor:
+    """Values (m, …) at the kept vertices of values (n, …)."""
+    return values if kept is None else values.index_select(0, kept)
+
+
+def _rows(values: torch.Tensor) -> torch.Tensor:
+    """(n · B, F) of (n, B, F)."""
+    return values.flatten(0, 1)
+
+
+def _csr(matrix: sparse.csr_array) -> torch.Tensor:
+    rows = matrix.sorted_indices()
     with warnings.catch_warnings():
         # Said once a process of every CSR tensor: that the layout is in beta.
         warnings.filterwarnings("ignore", message="Sparse (CSR tensor support|invariant checks)")
         return torch.sparse_csr_tensor(
-            torch.from_numpy(rows.indptr.astype(np.int64)),
-            torch.from_numpy(rows.indices.astype(np.int64)),
+            torch.from_numpy(rows.indptr.astype(np.int32)),
+            torch.from_numpy(rows.indices.astype(np.int32)),
             torch.from_numpy(rows.data.astype(np.float32)),
             rows.shape,
         )

@@ -6,12 +6,14 @@ selects vertices that quadric decimation keeps, up-sampling puts each vertex at 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,6 +100,11 @@ class Hierarchy:
         count = sum(name.endswith(".kept") for name in arrays)
         if not count:
             raise ValueError("no step of a hierarchy")
+        for name, array in arrays.items():
+            own = name.rpartition(".")[2]
+            columns, kinds = ((), "i") if own == "kept" else ((3,), "f" if own == "weights" else "i")
+            if array.ndim != 1 + len(columns) or array.shape[1:] != columns or array.dtype.kind not in kinds:
+                raise ValueError(f"'{name}' of a hierarchy is no such array ({array.dtype}, {array.shape})")
         steps = []
         for number in range(count):
             kept, triangles, corners = (
@@ -147,11 +154,9 @@ def cached(vertices: Float, triangles: Ints, factors: Sequence[int]) -> Hierarch
     try:
         return Hierarchy.from_arrays(load(path.read_bytes()))
     except (OSError, SafetensorError, ValueError, KeyError):
-        hierarchy = build(places, mesh, factors)
-    try:
+        hierarchy = build(places, np.asarray(triangles, np.int64), factors)
+    with contextlib.suppress(StorageError):
         write_atomically(path, save({name: np.ascontiguousarray(a) for name, a in hierarchy.to_arrays().items()}))
-    except StorageError:
-        pass
     return hierarchy
 
 
@@ -234,14 +239,16 @@ def _on_sides(point: Float, corners: Float) -> Float:
     return found
 
 
-def _igl():  # type: ignore[no-untyped-def]  # a binding without types
+def _igl() -> ModuleType:
     try:
         import igl
+
+        module: ModuleType = igl
     except ImportError:
         raise MissingDependencyError(
             "mesh hierarchies need libigl; install it with: pip install 'facegen[compose]'"
         ) from None
-    return igl
+    return module
 
 
 def _check(hierarchy: Hierarchy) -> None:
@@ -250,16 +257,21 @@ def _check(hierarchy: Hierarchy) -> None:
     Raises:
         ValueError: naming the first thing that is wrong.
     """
-    for (fine, coarse), step in zip(pairwise(hierarchy.sizes), hierarchy.steps, strict=True):
-        for name, numbers, end, columns in (
-            ("kept", step.kept[:, None], fine, 1),
-            ("triangles", step.triangles, coarse, 3),
-            ("corners", step.corners, coarse, 3),
+    meshes = hierarchy.meshes
+    for number, (step, (fine, coarse)) in enumerate(zip(hierarchy.steps, pairwise(hierarchy.sizes), strict=True)):
+        for name, numbers, end in (
+            ("kept", step.kept, fine),
+            ("triangles", meshes[number], fine),
+            ("corners", step.corners, coarse),
         ):
-            if numbers.ndim != 2 or numbers.shape[1] != columns or not ((numbers >= 0) & (numbers < end)).all():
+            if not ((numbers >= 0) & (numbers < end)).all():
                 raise ValueError(f"'{name}' of a hierarchy has vertices that its mesh does not have")
-        if step.weights.shape != step.corners.shape or not np.isfinite(step.weights).all():
+        if len(step.kept) != coarse or (np.diff(step.kept) <= 0).any():
+            raise ValueError("'kept' of a hierarchy are not the vertices of the coarser mesh")
+        weights = step.weights
+        # What is no number is neither, so it is refused.
+        fair = (weights >= 0) & (np.abs(weights.sum(axis=1, keepdims=True) - 1) < 1e-4)
+        if weights.shape != step.corners.shape or not fair.all():
             raise ValueError("'weights' of a hierarchy are no barycentric coordinates")
-    finest = hierarchy.triangles
-    if finest.ndim != 2 or finest.shape[1] != 3 or finest.min() < 0 or finest.max() >= hierarchy.sizes[0]:
+    if not ((meshes[-1] >= 0) & (meshes[-1] < hierarchy.sizes[-1])).all():
         raise ValueError("'triangles' of a hierarchy has vertices that its mesh does not have")

@@ -114,7 +114,8 @@ def _fit(layer: nn.Linear, features: torch.Tensor, codes: torch.Tensor) -> None:
     def solve(rows: torch.Tensor, ridge: float) -> torch.Tensor:
         own = x[rows]
         gram = own @ own.T + ridge * size * torch.eye(len(own), dtype=x.dtype)
-        return own.T @ torch.linalg.solve(gram, y[rows])
+        solution: torch.Tensor = own.T @ torch.linalg.solve(gram, y[rows])
+        return solution
 
     def error(ridge: float) -> float:
         return float((x[held_out] @ solve(~held_out, ridge) - y[held_out]).square().mean())

@@ -29,7 +29,7 @@ class PrincipalComponents:
         """
         mean = faces.mean(axis=0, dtype=np.float64).astype(np.float32)
         flat = (faces - mean).reshape(len(faces), -1)
-        values, vectors = np.linalg.eigh((flat @ flat.T).astype(np.float64))
+        values, vectors = np.linalg.eigh(np.asarray(flat @ flat.T, np.float64))
         order = np.argsort(-values)[:count]
         order = order[values[order] > values.max() * 1e-9]
         values, vectors = values[order], vectors[:, order]
@@ -40,7 +40,7 @@ class PrincipalComponents:
     def codes(self, faces: Float) -> Float:
         """(N, C) of faces (N, n, 3)."""
         flat = (faces - self.mean).reshape(len(faces), -1)
-        codes: Float = flat @ self.basis.reshape(len(self.basis), -1).T
+        codes: Float = np.asarray(flat @ self.basis.reshape(len(self.basis), -1).T, np.float32)
         return codes
 
     def reconstructed(self, faces: Float, count: int) -> Float:

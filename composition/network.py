@@ -8,8 +8,9 @@ the coarsest mesh which part counts, and a decoder that mirrors the encoder. Wit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,6 +35,10 @@ class Architecture:
     """Whether each part has a projection of its own; without them every part has the whole code."""
     shared_map: bool = False
     """Whether all coarse vertices share the map from code to channels, rather than each having its own."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain values, for a card."""
+        return {**asdict(self), "channels": list(self.channels)}
 
 
 class MeshAutoencoder(nn.Module):

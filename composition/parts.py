@@ -186,7 +186,16 @@ def _factored(config: PartsConfig, places: Float, moves: Float, area: Float) -> 
         near = np.exp(-np.square(places[:, None] - places).sum(axis=-1) / (2 * config.reach**2))
         matrix = np.maximum(product / spread[:, None] / spread, 0) * near * root[:, None] * root
     model = NMF(
-        config.components, init="nndsvda", max_iter=1000, alpha_W=0.0, alpha_H=config.sparsity, l1_ratio=1.0, tol=1e-4
+        config.components,
+        # Bare positions have three columns, and no more singular vectors to start from.
+        init="nndsvda" if config.components <= min(matrix.shape) else "random",
+        max_iter=1000,
+        alpha_W=0.0,
+        alpha_H=config.sparsity,
+        l1_ratio=1.0,
+        tol=1e-4,
+        # The singular value decomposition is randomised as well.
+        random_state=0,
     )
     with warnings.catch_warnings():
         # Whether the last digits have settled does not matter here.
@@ -211,11 +220,11 @@ def _merged(basis: Float, places: Float, area: Float) -> Float:
             left -= {i, j}
     groups += [[one] for one in left]
     merged = np.stack([basis[:, group].max(axis=1) for group in sorted(groups)], axis=1)
-    return np.maximum(merged, merged[mirror])
+    return np.asarray(np.maximum(merged, merged[mirror]))
 
 
 def _joined(weights: Float, area: Float, least: float, hierarchy: Hierarchy, moves: Float) -> Float:
-    """Weights (P, K') whose parts are all as local as asked for: the worst goes to whom it shares most vertices with."""
+    """Weights (P, K') whose parts are as local as asked for: the worst joins whom it shares most vertices with."""
     while weights.shape[1] > 2:
         locality = blend_locality(hierarchy.upsampled(weights), moves)
         worst = int(locality.argmin())
@@ -276,7 +285,7 @@ def _names(mass: Float, labels: tuple[str, ...], nearest: NDArray[np.int64]) -> 
     owner = held.argmax(axis=1)
     names = []
     for part in range(mass.shape[1]):
-        own = [n for n in np.flatnonzero(owner == part) if held[n, part] > 0 and labels[n] not in BEYOND]
+        own = [int(n) for n in np.flatnonzero(owner == part) if held[n, part] > 0 and labels[n] not in BEYOND]
         # A part that has most of nothing is called after what it has most of.
         own = own or [int(held[:, part].argmax())]
         main = sorted(sorted(own, key=lambda label: -held[label, part])[:2])
@@ -317,4 +326,4 @@ def _areas(places: Float, mesh: NDArray[np.int64]) -> Float:
     area = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 6
     total = np.zeros(len(places))
     np.add.at(total, mesh, area[:, None])
-    return np.maximum(total, 1e-3 * total.mean())
+    return np.asarray(np.maximum(total, 1e-3 * total.mean()))

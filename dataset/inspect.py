@@ -9,7 +9,7 @@ import numpy as np
 
 from facegen.dataset.layout import open_layout
 from facegen.dataset.reader import FaceDataset
-from facegen.stages.pack.schema import denoised_text
+from facegen.stages.pack.schema import composed_text, denoised_text
 
 _SAMPLE = 16
 
@@ -51,6 +51,7 @@ def inspect(path: str | Path) -> dict[str, Any]:
         "fingerprint": layout.fingerprint,
         **{key: layout.attributes.get(key) for key in ("seed", "model", "image_size", "versions", "units", "frames")},
         "denoisers": layout.attributes.get("denoisers", {}),
+        "composer": layout.attributes.get("composer", {}),
         "stored_bytes": sum(array["stored_bytes"] for array in arrays.values()),
         "sampled_faces": [int(dataset.faces[place]) for place in places],
         "arrays": arrays,
@@ -72,6 +73,7 @@ def inspect_text(values: dict[str, Any]) -> str:
         f"{values['shards']:,} shards of {values['shard_size']}, {per_face:.0f} KiB a face",
         f"model {values['model']['name']}, seed {values['seed']}, fingerprint {values['fingerprint'][:16]}…",
         *([f"denoised: {denoised_text(values['denoisers'])}"] if values["denoisers"] else []),
+        *([f"composed: {composed_text(values['composer'])}"] if values["composer"] else []),
         "",
         f"{'array':<18} {'shape':<24} {'dtype':<8} {'unit':<11} {'KiB/face':>8}   range",
     ]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facegen.errors import ConfigurationError, ModelError
+from facegen.errors import ConfigurationError
 from facegen.manifold.config import CleanConfig, FittedFaces, PopulationFaces, RecordedFaces
 from facegen.morphable.arkit import arkit_index
 from facegen.morphable.coefficients import CoefficientSet, Group
@@ -17,9 +17,9 @@ from facegen.morphable.constraints import respect_limits
 from facegen.morphable.fitted import read_fitted
 from facegen.morphable.livelink import read_livelink
 from facegen.morphable.model import MorphableModel
+from facegen.morphable.people import draw_people
 from facegen.morphable.sides import mirrored_expressions
 from facegen.paths import expand
-from facegen.randomness import generator
 
 Float = NDArray[np.float32]
 
@@ -45,7 +45,7 @@ def clean_sets(
             raise ConfigurationError(f"clean.held_out: {error}") from None
     assert model is not None
     if isinstance(config, PopulationFaces):
-        people = population(model, config.train + config.test, seed)
+        people = draw_people(model, config.train + config.test, seed)
         row = np.arange(len(people))
         return people.rows(row < config.train), people.rows(row >= config.train)
     return _recorded_sets(config, model)
@@ -118,45 +118,3 @@ def _expressiveness(values: Float) -> Float:
     rank = distance.argsort(kind="stable").argsort(kind="stable")
     scaled: Float = (2 * (rank + 0.5) / len(values) - 1).astype(np.float32)
     return scaled
-
-
-def population(model: MorphableModel, count: int, seed: int) -> CoefficientSet:
-    """Identities of the model's people, or of its Gaussian law where it has none; each face is a unit.
-
-    Raises:
-        ModelError: the model has no identity coefficients.
-    """
-    if not model.identity_names:
-        raise ModelError(f"the model '{model.name}' has no identity coefficients")
-    values = np.empty((count, len(model.identity_names)), np.float32)
-    known: list[tuple[float, float]] = []
-    for face in range(count):
-        random = generator(seed, "clean", "identity", face)
-        if model.population is None:
-            values[face] = random.standard_normal(values.shape[1])
-            continue
-        person = model.population.draw(random)
-        values[face] = person.identity
-        youngest, oldest = model.population.attributes.age[:2]
-        age = 2 * (float(person.attributes.age) - youngest) / (oldest - youngest) - 1
-        known.append((float(person.attributes.sex), float(age)))
-    conditions = np.array(known, np.float32).reshape(-1, 2) if known else np.zeros((0, 0), np.float32)
-    basis = model.identity_basis.reshape(len(model.identity_basis), -1).astype(np.float64)
-    return CoefficientSet(
-        group="identity",
-        model=model.name,
-        model_sha256=model.source_sha256,
-        names=model.identity_names,
-        values=values,
-        deviation=np.linalg.norm(basis, axis=1).astype(np.float32),
-        bounds=(-np.inf, np.inf),
-        unit=np.arange(count, dtype=np.int32),
-        units=tuple(f"person {face}" for face in range(count)),
-        provenance={
-            "source": "population" if known else "gaussian law of the model",
-            "people": count,
-            "seed": seed,
-        },
-        conditions=conditions,
-        condition_names=("sex", "age") if known else (),
-    )

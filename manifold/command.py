@@ -17,6 +17,7 @@ from facegen.manifold.training import NEIGHBOUR, Point, new_denoiser
 from facegen.morphable.coefficients import CoefficientSet
 from facegen.morphable.load import load_model
 from facegen.settings import validate
+from facegen.training import check_device
 
 
 def carry_out(
@@ -68,16 +69,3 @@ def check_trainable(config: TrainConfig, faces: CoefficientSet) -> None:
             raise ConfigurationError(f"denoisers.{name}: {error}") from None
         if isinstance(method, PosteriorConfig) and method.flatten and len(faces) <= NEIGHBOUR:
             raise ConfigurationError(f"denoisers.{name}.flatten: {len(faces)} clean faces; expected over {NEIGHBOUR}")
-
-
-def check_device(device: str) -> None:
-    """Refuse a torch device that this machine does not have.
-
-    Raises:
-        ConfigurationError: there is none of that name.
-    """
-    try:
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ConfigurationError(f"device '{device}' cannot be used here ({first})") from None

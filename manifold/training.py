@@ -13,9 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 
 from facegen.errors import WeightsError
 from facegen.manifold.checkpoint import METHODS, Card
@@ -25,7 +22,7 @@ from facegen.manifold.neighbours import neighbour_distance
 from facegen.manifold.posterior import Path as SamplingPath
 from facegen.manifold.posterior import PosteriorSampler
 from facegen.morphable.coefficients import CoefficientSet
-from facegen.storage import write_atomically
+from facegen.training import read_state, seeded, write_state
 
 CORRUPTIONS = {"identity": 100, "expression": 50}
 """Corrupted versions of each face in an epoch of the paper."""
@@ -192,7 +189,7 @@ class _Run:
         return float(torch.stack(losses).mean())
 
     def _advance(self) -> torch.Tensor:
-        random = _random(self._seed, self.step, self._device)
+        random = seeded(self._seed, self.step, self._device)
         chosen = self._choose(random)
         for group in self._optimiser.param_groups:
             group["lr"] = self._rate()
@@ -222,36 +219,17 @@ class _Run:
         return rate * min(1.0, (self.step + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * self.step / self._total))
 
     def save(self, path: Path, key: str, curve: list[Point]) -> None:
-        tensors = {f"network.{name}": tensor for name, tensor in self._network.state_dict().items()}
-        tensors |= {f"answer.{name}": tensor for name, tensor in self.answer.state_dict().items()}
-        for number, moments in self._optimiser.state_dict()["state"].items():
-            tensors |= {f"adam.{number}.{name}": torch.as_tensor(value) for name, value in moments.items()}
         about = {"key": key, "step": str(self.step), "curve": json.dumps([asdict(point) for point in curve])}
-        write_atomically(path, save_tensors({n: t.cpu().contiguous() for n, t in tensors.items()}, metadata=about))
+        parts = {"network": self._network.state_dict(), "answer": self.answer.state_dict()}
+        write_state(path, parts, self._optimiser, about)
 
     def load(self, path: Path, key: str) -> list[Point]:
+        parts = {"network": self._network, "answer": self.answer}
+        about = read_state(path, key, parts, self._optimiser, self._device)
         try:
-            data = path.read_bytes()
-            about = _metadata(data)
-            if about["key"] != key:
-                raise WeightsError(
-                    f"{path}: belongs to a training with other faces or another configuration; use another folder, "
-                    "or delete the file to begin again"
-                )
-            tensors = {name: tensor.to(self._device) for name, tensor in load_tensors(data).items()}
-            for network, prefix in ((self._network, "network."), (self.answer, "answer.")):
-                network.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
-            state: dict[int, dict[str, torch.Tensor]] = {}
-            for name, tensor in tensors.items():
-                if name.startswith("adam."):
-                    _, number, moment = name.split(".")
-                    state.setdefault(int(number), {})[moment] = tensor
-            self._optimiser.load_state_dict({**self._optimiser.state_dict(), "state": state})
             self.step = int(about["step"])
             return [Point(**point) for point in json.loads(about["curve"])]
-        except WeightsError:
-            raise
-        except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise WeightsError(
                 f"{path}: not the state of a training ({type(error).__name__}); delete it to begin again"
             ) from None
@@ -267,14 +245,9 @@ class _Tester:
         self._seed, self._device = seed, device
 
     def __call__(self, denoiser: Denoiser) -> float:
-        random = _random(self._seed, -1, self._device)
+        random = seeded(self._seed, -1, self._device)
         with torch.no_grad():
             return float(denoiser.loss(self._faces, self._conditions, random))
-
-
-def _random(seed: int, step: int, device: str) -> torch.Generator:
-    digest = hashlib.blake2b(f"{seed}/{step}".encode(), digest_size=7).digest()
-    return torch.Generator(device).manual_seed(int.from_bytes(digest, "little"))
 
 
 def _rarity(faces: CoefficientSet, power: float) -> torch.Tensor:
@@ -294,10 +267,3 @@ def _stalled(curve: list[Point], patience: int | None) -> bool:
         return False
     best = min(range(len(curve)), key=lambda i: curve[i].test)
     return len(curve) - 1 - best >= patience
-
-
-def _metadata(data: bytes) -> dict[str, str]:
-    """The texts in the header of a safetensors file: its length in 8 bytes, then JSON."""
-    length = int.from_bytes(data[:8], "little")
-    found: dict[str, str] = json.loads(data[8 : 8 + length])["__metadata__"]
-    return found

@@ -81,7 +81,15 @@ class MorphableModel:
         ends: Float = self.mean[self.topology.landmarks[[0, 16]]].mean(axis=0)
         return ends
 
-    def decode(self, identity: Float, expression: Float, gaze: Float | None = None, device: str = "cpu") -> Float:
+    def decode(
+        self,
+        identity: Float,
+        expression: Float,
+        gaze: Float | None = None,
+        device: str = "cpu",
+        *,
+        offset: Float | None = None,
+    ) -> Float:
         """Vertices (B, V, 3) in mm, model frame, of B coefficient vectors.
 
         Args:
@@ -90,6 +98,7 @@ class MorphableModel:
             gaze: (B, 2, 2) yaw and pitch of the (left, right) eyeball, radians; ``None`` looks where the expression
                 turns the eyes, or straight ahead where no expression does.
             device: torch device that carries out the product.
+            offset: (B, V, 3) mm that the neutral face is beyond its coefficients; eyeballs turn where it puts them.
 
         Returns:
             One matrix product of shape (B, Ki + Ke) × (Ki + Ke, 3V) in float32. A row's last bits may depend on B and
@@ -99,6 +108,8 @@ class MorphableModel:
         coefficients = torch.from_numpy(np.concatenate([identity, expression], axis=1)).to(device)
         flat = torch.addmm(mean, coefficients, basis)
         vertices: Float = flat.cpu().numpy().reshape(len(identity), self.topology.vertex_count, 3)
+        if offset is not None:
+            vertices += offset
         if gaze is not None:
             for side, eye in enumerate(self.eyes):
                 if len(eye.turned_by):

@@ -187,6 +187,8 @@ def _difference(there: dict[str, Any], wanted: dict[str, Any]) -> str:
         changed.append("the content of the model file")
     if there.get("denoisers") != wanted.get("denoisers") and not any(key.startswith("denoise") for key in changed):
         changed.append("the content of the denoisers' weights")
+    if there.get("composer") != wanted.get("composer") and not any(key.startswith("compose") for key in changed):
+        changed.append("the content of the composer's weights")
     named = f" (differs in {', '.join(changed[:4])}{' …' if len(changed) > 4 else ''})" if changed else ""
     return f"the folder holds the run of another configuration{named}"
 

@@ -1,1 +1,1 @@
-"""The stages of a run, one folder each: sample, denoise, render, pack."""
+"""The stages of a run, one folder each: sample, denoise, compose, render, pack."""

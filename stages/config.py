@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from facegen.morphable.config import DefaultModelConfig, ModelConfig
 from facegen.morphable.model import MorphableModel
 from facegen.settings import Section
+from facegen.stages.compose.config import ComposeConfig
 from facegen.stages.denoise.config import DenoiseConfig
 from facegen.stages.pack.config import PackConfig
 from facegen.stages.render.config import RenderConfig
@@ -41,6 +42,8 @@ class RunConfig(Section):
     """The laws of all that is drawn."""
     denoise: DenoiseConfig = DenoiseConfig()
     """Which coefficients are brought back to possible faces; none unless said."""
+    compose: ComposeConfig = ComposeConfig()
+    """Which parts of faces are swapped for those of other people; none unless said."""
     render: RenderConfig = RenderConfig()
     """Image size, back-end, background."""
     pack: PackConfig = PackConfig()
@@ -63,11 +66,12 @@ def fingerprint(
     model: MorphableModel,
     recordings: Sequence[str],
     denoisers: Mapping[str, Mapping[str, Any]] | None = None,
+    composer: Mapping[str, Any] | None = None,
 ) -> str:
     """Digest of all that decides a face's bytes.
 
-    The model, the recordings and the denoisers' weights count by their content, not by their path; name and number of
-    faces do not count.
+    The model, the recordings and all weights count by their content, not by their path; name and number of faces do not
+    count.
 
     Args:
         config: the resolved configuration.
@@ -75,13 +79,17 @@ def fingerprint(
         recordings: sha256 of each recording that the sample stage reads, in order.
         denoisers: by group, as :attr:`~facegen.stages.denoise.stage.DenoiseStage.provenance` has them; ``None`` or
             empty where nothing is denoised.
+        composer: as :attr:`~facegen.stages.compose.stage.ComposeStage.provenance` has it; ``None`` or empty where
+            nothing is composed.
     """
-    values: dict[str, Any] = config.model_dump(mode="json", exclude={"name", "faces", "model", "denoise"})
+    values: dict[str, Any] = config.model_dump(mode="json", exclude={"name", "faces", "model", "denoise", "compose"})
     values["model"] = model.sha256
     if recordings:
         values["sample"]["expression"]["recordings"] = list(recordings)
     if denoisers:
         values["denoise"] = {"device": config.denoise.device, **denoisers}
+    if composer:
+        values["compose"] = {"device": config.compose.device, **composer}
     values["format"] = FORMAT
     canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -22,7 +22,7 @@ from facegen.stages.pack.schema import DatasetSpec
 from facegen.stages.pack.writer import create_dataset
 from facegen.stages.render.stage import make_renderer
 from facegen.stages.sample.stage import Sampler, recording_paths
-from facegen.stages.task import dataset_spec, denoise_stage
+from facegen.stages.task import compose_stage, dataset_spec, denoise_stage
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class Plan:
             "seed": self.config.seed,
             "model": {"name": self.model.name, "sha256": self.model.sha256},
             **({"denoisers": dict(self.spec.denoisers)} if self.spec.denoisers else {}),
+            **({"composer": dict(self.spec.composer)} if self.spec.composer else {}),
             "versions": {
                 "facegen": facegen.__version__,
                 "python": platform.python_version(),
@@ -64,12 +65,17 @@ class Plan:
         """Refuse a stage that has nothing to do.
 
         Raises:
-            ConfigurationError: it is asked for by itself, and the configuration denoises nothing.
+            ConfigurationError: it is asked for by itself, and the configuration denoises, or composes, nothing.
         """
         if stages == ("denoise",) and not self.config.denoise.active:
             raise ConfigurationError(
                 f"the configuration '{self.config.name}' denoises nothing; go on with 'facegen render', or set "
                 "'denoise.identity' or 'denoise.expression'"
+            )
+        if stages == ("compose",) and not self.config.compose.active:
+            raise ConfigurationError(
+                f"the configuration '{self.config.name}' composes nothing; go on with 'facegen render', or set "
+                "'compose.weights'"
             )
 
     def job(self, folder: RunFolder, stages: tuple[str, ...]) -> Job:
@@ -102,17 +108,18 @@ def plan(values: dict[str, Any], *, source: str) -> Plan:
     model = load_model(config.model)
     height, width = config.render.height_width
     sampler = Sampler(config.sample, model, height, width, config.seed)
-    denoisers = denoise_stage(config, model).provenance
+    denoise = denoise_stage(config, model)
+    composer = compose_stage(config, model, sampler, denoise).provenance
     if config.render.backend != "numba":
         make_renderer(config.render, model).close()
     recordings = [_sha256(expand(path, "sample.expression.recordings")) for path in recording_paths(config.sample)]
-    digest = fingerprint(config, model, recordings, denoisers)
+    digest = fingerprint(config, model, recordings, denoise.provenance, composer)
     notes = tuple(
         f"{recording.path}: {len(recording.weights):,} frames; {recording.lost_frames:,} lost ones skipped, "
         f"{recording.clipped_values:,} weights clipped to 0 … 1"
         for recording in sampler.recordings
     )
-    return Plan(config, model, digest, dataset_spec(config, model, digest, denoisers), notes)
+    return Plan(config, model, digest, dataset_spec(config, model, digest, denoise.provenance, composer), notes)
 
 
 def _sha256(path: Path) -> str:

@@ -28,6 +28,7 @@ from facegen.pipeline.records import FailedFace, FileRecord, ShardRecord, file_p
 from facegen.pipeline.run import Job
 from facegen.pipeline.shards import Shard
 from facegen.settings import validate
+from facegen.stages.compose.stage import ComposeStage
 from facegen.stages.config import RunConfig
 from facegen.stages.denoise.stage import DenoiseStage
 from facegen.stages.pack.schema import DatasetSpec
@@ -36,7 +37,7 @@ from facegen.stages.render.stage import RenderStage
 from facegen.stages.sample.stage import Sampler
 from facegen.storage import write_atomically
 
-STAGES = ("sample", "denoise", "render", "pack")
+STAGES = ("sample", "denoise", "compose", "render", "pack")
 
 A = TypeVar("A", bound=Arrays)
 
@@ -44,8 +45,9 @@ A = TypeVar("A", bound=Arrays)
 def produce(job: Job, shard: Shard) -> ShardRecord:
     """Carry ``shard`` through ``job.stages`` and write what the last of them makes, then its record.
 
-    What the stage before the first of the job made is read from the run folder; all in between stays in memory. Where
-    nothing is denoised, render and pack take what sample made.
+    What the stage before the first of the job made is read from the run folder; all in between stays in memory. Stages
+    that have nothing to do are passed over: where nothing is denoised or composed, render and pack take what sample
+    made.
 
     Raises:
         DatasetError: when what an earlier stage should have left is absent or damaged.
@@ -60,11 +62,13 @@ def produce(job: Job, shard: Shard) -> ShardRecord:
         with _timed(seconds, "sample"):
             samples = tools.sampler.draw(np.arange(shard.first_face, shard.first_face + shard.faces))
     else:
-        denoised = tools.denoises and "denoise" not in job.stages
-        samples = _read(job, "denoise" if denoised else "sample", shard, Samples)
-    if "denoise" in job.stages and tools.denoises:
+        samples = _read(job, tools.last_before(job.stages[0]), shard, Samples)
+    if "denoise" in job.stages and "denoise" in tools.active:
         with _timed(seconds, "denoise"):
             samples = tools.denoise.denoise(samples)
+    if "compose" in job.stages and "compose" in tools.active:
+        with _timed(seconds, "compose"):
+            samples = tools.compose.compose(samples)
     if "render" in job.stages:
         with _timed(seconds, "render"):
             renders = tools.render.render(samples)
@@ -88,7 +92,7 @@ def produce(job: Job, shard: Shard) -> ShardRecord:
         files=tuple(files),
         failed=_failures(renders),
         seconds={name: round(value, 4) for name, value in seconds.items()},
-        host={"name": platform.node(), "resident_mib": round(_resident_mib(), 1)},
+        host={"name": platform.node(), "resident_mib": round(resident_mib(), 1)},
     )
     record.write(job.folder.record_path(job.stages[-1], shard.number))
     return record
@@ -101,10 +105,15 @@ class _Tools:
     model: MorphableModel
     sampler: Sampler
     denoise: DenoiseStage
-    denoises: bool
-    """Whether any group is denoised."""
+    compose: ComposeStage
+    active: tuple[str, ...]
+    """Of the stages that make samples, those that have something to do."""
     render: RenderStage
     spec: DatasetSpec
+
+    def last_before(self, stage: str) -> str:
+        """The stage whose samples ``stage`` takes."""
+        return [name for name in self.active if STAGES.index(name) < STAGES.index(stage)][-1]
 
 
 _built: dict[tuple[str, str], _Tools] = {}
@@ -120,14 +129,18 @@ def _tools(job: Job) -> _Tools:
         config = validate(RunConfig, job.configuration, source="run.yaml")
         model = load_model(config.model)
         height, width = config.render.height_width
+        sampler = Sampler(config.sample, model, height, width, config.seed)
         denoise = denoise_stage(config, model)
+        compose = compose_stage(config, model, sampler, denoise)
+        does = {"sample": True, "denoise": config.denoise.active, "compose": config.compose.active}
         _built[key] = _Tools(
             model=model,
-            sampler=Sampler(config.sample, model, height, width, config.seed),
+            sampler=sampler,
             denoise=denoise,
-            denoises=config.denoise.active,
+            compose=compose,
+            active=tuple(name for name, something in does.items() if something),
             render=RenderStage(config.render, model),
-            spec=dataset_spec(config, model, job.fingerprint, denoise.provenance),
+            spec=dataset_spec(config, model, job.fingerprint, denoise.provenance, compose.provenance),
         )
     return _built[key]
 
@@ -142,8 +155,25 @@ def denoise_stage(config: RunConfig, model: MorphableModel) -> DenoiseStage:
     return DenoiseStage(config.denoise, model, config.seed, cells=config.sample.cells, gaze_drawn=drawn)
 
 
+def compose_stage(config: RunConfig, model: MorphableModel, sampler: Sampler, denoise: DenoiseStage) -> ComposeStage:
+    """The compose stage of a run, whose partners are drawn and denoised as its faces are.
+
+    Raises:
+        ConfigurationError, WeightsError, ModelError: as :class:`~facegen.stages.compose.stage.ComposeStage`.
+    """
+
+    def people(numbers: NDArray[np.int64]) -> NDArray[np.float32]:
+        return denoise.identities(sampler.identities(numbers), numbers)
+
+    return ComposeStage(config.compose, model, config.seed, people)
+
+
 def dataset_spec(
-    config: RunConfig, model: MorphableModel, fingerprint: str, denoisers: Mapping[str, Mapping[str, Any]]
+    config: RunConfig,
+    model: MorphableModel,
+    fingerprint: str,
+    denoisers: Mapping[str, Mapping[str, Any]],
+    composer: Mapping[str, Any],
 ) -> DatasetSpec:
     """The description of the packed dataset of a run."""
     height, width = config.render.height_width
@@ -162,6 +192,7 @@ def dataset_spec(
         fingerprint=fingerprint,
         channels=config.pack.channels,
         denoisers=denoisers,
+        composer=composer,
         compression_level=config.pack.compression_level,
     )
 
@@ -223,7 +254,7 @@ def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
     seconds[stage] = time.process_time() - started
 
 
-def _resident_mib() -> float:
+def resident_mib() -> float:
     """Resident memory of this process, MiB."""
     statm = Path("/proc/self/statm")
     if statm.exists():

@@ -13,6 +13,7 @@ from facegen.morphable.config import DefaultModelConfig
 from facegen.morphable.load import load_model
 from facegen.morphable.model import MorphableModel
 from facegen.pipeline.local import single_thread
+from facegen.tests.autoencoders import Studio, studio_of, write_autoencoder
 from facegen.tests.command import quickstart
 from facegen.tests.data_paths import shared_path
 from facegen.tests.denoisers import Denoisers, write_denoiser
@@ -47,6 +48,18 @@ def denoisers(head: MorphableModel, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("denoisers")
     groups: tuple[Group, ...] = ("identity", "expression")
     return {(group, method): write_denoiser(folder, head, group, method) for group in groups for method in METHODS}
+
+
+@pytest.fixture(scope="session")
+def studio(head: MorphableModel) -> Studio:
+    """Faces, mesh hierarchy and parts of the small runs' model. Not to be changed."""
+    return studio_of(head)
+
+
+@pytest.fixture(scope="session")
+def autoencoder(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of a small autoencoder of the small runs' model. Not to be changed."""
+    return write_autoencoder(tmp_path_factory.mktemp("autoencoder"), studio)
 
 
 @pytest.fixture(scope="session")

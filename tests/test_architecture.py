@@ -11,8 +11,8 @@ import pytest
 import facegen
 
 ROOT = Path(facegen.__path__[0])
-PARTS = ("benchmarks", "dataset", "evaluation", "imaging", "manifold", "morphable", "pipeline", "stages")
-STAGES = ("sample", "denoise", "render", "pack")
+PARTS = ("benchmarks", "composition", "dataset", "evaluation", "imaging", "manifold", "morphable", "pipeline", "stages")
+STAGES = ("sample", "denoise", "compose", "render", "pack")
 
 
 def module_name(file: Path) -> str:
@@ -76,7 +76,7 @@ def test_stages_know_nothing_above(stage: str, above: str) -> None:
     assert offences(f"facegen.stages.{stage}", f"facegen.{above}") == []
 
 
-@pytest.mark.parametrize("above", ["stages", "pipeline", "dataset", "imaging", "manifold", "batch"])
+@pytest.mark.parametrize("above", ["stages", "pipeline", "dataset", "imaging", "manifold", "composition", "batch"])
 def test_a_face_model_stands_alone(above: str) -> None:
     builder = "facegen.morphable.default.build imports facegen.imaging"
     found = offences("facegen.morphable", f"facegen.{above}")
@@ -94,8 +94,13 @@ def test_what_builds_the_embedded_model_is_not_needed_to_load_it() -> None:
 
 
 def test_the_manifold_stands_on_face_models_alone() -> None:
-    below = ("morphable", "errors", "settings", "paths", "randomness", "storage", "manifold")
+    below = ("morphable", "errors", "settings", "paths", "randomness", "storage", "training", "manifold")
     assert offences("facegen.manifold", "facegen", tuple(f"facegen.{name}" for name in below)) == []
+
+
+def test_composition_stands_on_face_models_alone() -> None:
+    below = ("morphable", "errors", "settings", "paths", "places", "randomness", "storage", "training", "composition")
+    assert offences("facegen.composition", "facegen", tuple(f"facegen.{name}" for name in below)) == []
 
 
 def test_what_is_possible_is_judged_on_face_models_alone() -> None:
@@ -117,6 +122,11 @@ def test_only_the_denoise_stage_denoises() -> None:
         assert offences(f"facegen.stages.{importer}", "facegen.manifold") == []
 
 
+def test_only_the_compose_stage_composes() -> None:
+    for importer in ("sample", "denoise", "render", "pack", "task", "plan", "config"):
+        assert offences(f"facegen.stages.{importer}", "facegen.composition") == []
+
+
 def test_the_reader_knows_the_format_but_not_how_faces_are_made() -> None:
     allowed = ("facegen.stages.pack.schema", "facegen.stages.pack.sharding")
     assert offences("facegen.dataset", "facegen.stages", allowed) == []
@@ -132,6 +142,6 @@ def test_nothing_imports_the_tests() -> None:
 
 
 def test_foundations_stand_on_nothing() -> None:
-    for module in ("errors", "storage", "settings", "paths", "randomness", "batch"):
+    for module in ("errors", "storage", "settings", "paths", "places", "randomness", "batch"):
         used = {name for name in imports()[f"facegen.{module}"] if not within(name, "facegen.errors")}
         assert used <= {"facegen"}, (module, used)

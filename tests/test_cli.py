@@ -16,7 +16,8 @@ from facegen.tests.command import facegen, only_line, quickstart, states
 from facegen.tests.data_paths import shared_path
 
 GROUPS = ["models", "benchmark", "train", "evaluate"]
-COMMANDS = ["run", "sample", "denoise", "render", "pack", "status", "verify", "preview", "inspect", "doctor", *GROUPS]
+STAGES = ["sample", "denoise", "compose", "render", "pack"]
+COMMANDS = ["run", *STAGES, "status", "verify", "preview", "inspect", "compose-sheet", "doctor", *GROUPS]
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -132,7 +132,7 @@ plain = st.recursive(
 )
 NAMES = """name path part eyes identity expression pose camera light gaze yaw distance grid parameter values law width
 low high sigma components weight size background kind channels compression_level iris brown images_per_identity
-denoise method weights strength start heun_steps condition device"""
+denoise method weights strength start heun_steps condition device probability parts partners alpha transfer"""
 KEYS = st.sampled_from(sorted({*RunConfig.model_fields, *NAMES.split()}))
 likely = st.recursive(
     plain

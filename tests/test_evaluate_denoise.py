@@ -27,7 +27,7 @@ from facegen.evaluation.denoise.laws import allowed, gaussian, spread, uniform, 
 from facegen.evaluation.denoise.recovery import LEVELS
 from facegen.manifold.checkpoint import read_card, read_checkpoint
 from facegen.manifold.clean import clean_sets
-from facegen.manifold.command import check_device
+from facegen.training import check_device
 from facegen.manifold.corruption import Corruption
 from facegen.manifold.folder import TrainingFolder
 from facegen.manifold.posterior import PosteriorSampler

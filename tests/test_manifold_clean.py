@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from scipy.io import savemat
 
 from facegen.errors import CaptureError, ConfigurationError, FacegenError, ModelError
-from facegen.manifold.clean import clean_sets, population, recorded
+from facegen.manifold.clean import clean_sets, recorded
 from facegen.manifold.config import FittedFaces, PopulationFaces, PosteriorConfig, RecordedFaces, TrainConfig
 from facegen.morphable.arkit import ARKIT_NAMES, arkit_index
 from facegen.morphable.coefficients import CoefficientSet
@@ -25,6 +25,7 @@ from facegen.morphable.config import DefaultModelConfig
 from facegen.morphable.livelink import read_livelink
 from facegen.morphable.load import load_model
 from facegen.morphable.model import MorphableModel
+from facegen.morphable.people import draw_people
 from facegen.morphable.sides import mirrored_expressions
 from facegen.settings import validate
 from facegen.tests.clean_faces import refusal
@@ -115,7 +116,7 @@ def test_recordings_drive_other_models(head: MorphableModel) -> None:
 
 
 def test_a_population_is_the_models_people(head: MorphableModel) -> None:
-    faces = population(head, 120, 7)
+    faces = draw_people(head, 120, 7)
     assert (faces.group, faces.model, faces.model_sha256) == ("identity", head.name, head.source_sha256)
     assert faces.names == head.identity_names
     assert faces.bounds == (-np.inf, np.inf)
@@ -134,16 +135,16 @@ def test_a_population_is_the_models_people(head: MorphableModel) -> None:
 
 
 def test_a_population_is_decided_by_its_seed_and_begins_the_same(head: MorphableModel) -> None:
-    faces = population(head, 30, 7)
-    assert population(head, 30, 7).sha256 == faces.sha256
-    longer = population(head, 50, 7)
+    faces = draw_people(head, 30, 7)
+    assert draw_people(head, 30, 7).sha256 == faces.sha256
+    longer = draw_people(head, 50, 7)
     np.testing.assert_array_equal(longer.values[:30], faces.values)
     np.testing.assert_array_equal(longer.conditions[:30], faces.conditions)
-    assert not (population(head, 30, 8).values == faces.values).all(axis=1).any()
+    assert not (draw_people(head, 30, 8).values == faces.values).all(axis=1).any()
 
 
 def test_a_model_without_a_population_has_its_gaussian_law(head: MorphableModel) -> None:
-    faces = population(replace(head, population=None), 400, 7)
+    faces = draw_people(replace(head, population=None), 400, 7)
     assert faces.conditions.shape == (0, 0)
     assert faces.condition_names == ()
     assert "gauss" in faces.provenance["source"].lower()
@@ -151,7 +152,7 @@ def test_a_model_without_a_population_has_its_gaussian_law(head: MorphableModel)
     assert abs(faces.values.mean()) < error
     assert abs(faces.values.std() - 1) < error
     bare = replace(head, identity_names=(), identity_basis=head.identity_basis[:0])
-    assert refusal(ModelError, population, bare, 10, 0) == "the model 'default' has no identity coefficients"
+    assert refusal(ModelError, draw_people, bare, 10, 0) == "the model 'default' has no identity coefficients"
 
 
 # --- sets to learn from and to test on ---

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facegen.manifold.apply import corrupted_pairs, squared_error
-from facegen.manifold.clean import population
 from facegen.manifold.corruption import NOISE_RATIO, Corruption, raw_unit
 from facegen.manifold.denoiser import Units
 from facegen.morphable.coefficients import Group
 from facegen.morphable.model import MorphableModel
+from facegen.morphable.people import draw_people
 from facegen.tests.clean_faces import clean_faces
 
 # Of each: K, total variance of the Gaussian model (Table I), noise, what the networks divide by, and MSE.
@@ -91,7 +91,7 @@ def test_the_noise_is_normal_and_the_same_for_every_coefficient() -> None:
 
 
 def test_raw_units_of_identities_are_what_moves_the_vertices(head: MorphableModel) -> None:
-    faces = population(head, 100, 0)
+    faces = draw_people(head, 100, 0)
     norm = np.sqrt((head.identity_basis.astype(np.float64) ** 2).sum(axis=(1, 2)))
     np.testing.assert_allclose(faces.deviation, norm, rtol=1e-6)
     assert raw_unit(faces) == pytest.approx(np.sqrt((norm**2).mean()), rel=1e-6)

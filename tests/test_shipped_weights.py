@@ -12,9 +12,10 @@ from facegen.evaluation.denoise.laws import allowed, uniform
 from facegen.evaluation.plausibility.shipped import plausibility_for
 from facegen.manifold.apply import denoised, errors_on
 from facegen.manifold.checkpoint import METHODS, check_fits, read_card, read_checkpoint, shipped_weights
-from facegen.manifold.clean import population, recorded
+from facegen.manifold.clean import recorded
 from facegen.morphable.coefficients import CoefficientSet, Group
 from facegen.morphable.model import MorphableModel
+from facegen.morphable.people import draw_people
 from facegen.tests.data_paths import shared_path
 from facegen.tests.default_model import default_model
 
@@ -30,7 +31,7 @@ def model() -> MorphableModel:
 @pytest.fixture(scope="module")
 def people(model: MorphableModel) -> CoefficientSet:
     # Of a seed that no training has.
-    return population(model, 2000, 99)
+    return draw_people(model, 2000, 99)
 
 
 @pytest.mark.parametrize(("group", "method"), ALL)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facegen.errors import MissingDependencyError
 from facegen.evaluation.denoise.laws import gaussian, spread, uniform, widths_for
 from facegen.evaluation.denoise.recovery import CORRUPTED
 from facegen.evaluation.denoise.report import Evaluation
+from facegen.evaluation.plotting import Draw, png
 from facegen.manifold.apply import denoised
 from facegen.storage import write_atomically
 
@@ -22,22 +20,6 @@ if TYPE_CHECKING:
 
 SCATTERED = 70
 """Faces of each kind in a scatter diagram, as in Fig. 12 of the paper."""
-
-Draw = Callable[["Axes"], None]
-
-
-def need_matplotlib() -> None:
-    """Refuse early where matplotlib is missing.
-
-    Raises:
-        MissingDependencyError: with the command that installs it.
-    """
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise MissingDependencyError(
-            "figures need matplotlib; install it with: pip install 'facegen[figures]'"
-        ) from None  # fmt: skip
 
 
 def write_figures(folder: Path, evaluation: Evaluation, result: dict[str, Any]) -> list[Path]:
@@ -63,26 +45,9 @@ def write_figures(folder: Path, evaluation: Evaluation, result: dict[str, Any]) 
     written = []
     for name, panels in figures.items():
         path = folder / f"{name}.png"
-        write_atomically(path, _png(panels))
+        write_atomically(path, png(panels))
         written.append(path)
     return written
-
-
-def _png(panels: list[tuple[str, Draw]]) -> bytes:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.6 * len(panels), 4.4), layout="constrained")
-    FigureCanvasAgg(figure)
-    for number, (title, draw) in enumerate(panels):
-        axes = figure.add_subplot(1, len(panels), number + 1)
-        axes.set_title(title, fontsize=10)
-        axes.grid(alpha=0.25)
-        draw(axes)
-    buffer = io.BytesIO()
-    # Neither date nor version: equal figures have equal bytes.
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    return buffer.getvalue()
 
 
 def _learning(axes: Axes, result: dict[str, Any]) -> None:

@@ -13,9 +13,9 @@ from facegen.evaluation.denoise.frontier import Bench, Outcome, frontier, refere
 from facegen.evaluation.denoise.laws import widths_for
 from facegen.evaluation.denoise.recovery import LEVELS, recovery, robustness
 from facegen.evaluation.diversity import K
+from facegen.evaluation.judging import judge_for
 from facegen.evaluation.plausibility.judge import Plausibility
-from facegen.evaluation.plausibility.learn import learn
-from facegen.evaluation.plausibility.shipped import has_shipped, plausibility_for
+from facegen.evaluation.values import rounded
 from facegen.manifold.checkpoint import Card
 from facegen.manifold.clean import clean_sets
 from facegen.manifold.config import RecordedFaces, TrainConfig
@@ -79,13 +79,7 @@ class Evaluation:
         """
         if self.model is None:
             return None
-        if has_shipped(self.model):
-            return plausibility_for(self.model)
-        stored = self.path / "plausibility.npz"
-        if not stored.is_file():
-            told(f"learning what a possible face is from clean faces of the model '{self.model.name}'")
-            learn(self.model, [*self.recordings, *recordings]).save(stored)
-        return Plausibility.load(stored, self.model)
+        return judge_for(self.path, self.model, [*self.recordings, *recordings], told)
 
     @property
     def recordings(self) -> list[Path]:
@@ -144,10 +138,10 @@ def evaluate(
             }
             for name, (denoiser, card) in evaluation.trained.items()
         },
-        "recovery": {name: _rounded(asdict(one)) for name, one in recovered.items()},
-        "robustness": {"levels": list(LEVELS), "mse": _rounded(curves)},
+        "recovery": {name: rounded(asdict(one)) for name, one in recovered.items()},
+        "robustness": {"levels": list(LEVELS), "mse": rounded(curves)},
         "widths": list(widths_for(train)),
-        "sets": [_rounded(asdict(one)) for one in sets],
+        "sets": [rounded(asdict(one)) for one in sets],
     }  # fmt: skip
 
 
@@ -190,11 +184,3 @@ def _row(one: dict[str, Any]) -> str:
         f"{likeness['precision']:>11.3f}{likeness['recall']:>8.3f}{likeness['density']:>9.3f}"
         f"{likeness['coverage']:>10.3f}{possible:>10}"
     )
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return float(f"{value:.5g}")
-    if isinstance(value, dict):
-        return {key: _rounded(one) for key, one in value.items()}
-    return [_rounded(one) for one in value] if isinstance(value, list | tuple) else value

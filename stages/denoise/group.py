@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from facegen.errors import ConfigurationError, WeightsError
 from facegen.manifold.checkpoint import Card, check_fits, read_checkpoint, shipped_weights
-from facegen.manifold.places import in_places
 from facegen.manifold.posterior import Path as SamplingPath
 from facegen.manifold.posterior import PosteriorSampler
 from facegen.morphable.coefficients import Group
 from facegen.morphable.model import MorphableModel
 from facegen.paths import expand
+from facegen.places import in_places
 from facegen.randomness import generator
 from facegen.stages.denoise.config import GroupDenoising, PosteriorDenoising
 

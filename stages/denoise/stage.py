@@ -64,13 +64,17 @@ class DenoiseStage:
         """
         if self._identity:
             raw = samples.identity if samples.identity_raw is None else samples.identity_raw
-            identity = self._identity(raw, samples.identity_number)
+            identity = self.identities(raw, samples.identity_number)
             samples = replace(samples, identity=identity, identity_raw=raw)
         if self._expression:
             raw = samples.expression if samples.expression_raw is None else samples.expression_raw
             expression = self._denoised_expression(self._expression, raw, samples.face // self._cells)
             samples = replace(samples, expression=expression, expression_raw=raw)
         return samples
+
+    def identities(self, raw: Float, numbers: NDArray[np.int64]) -> Float:
+        """What becomes of the identity coefficients (B, Ki) of the persons with identity numbers (B,)."""
+        return self._identity(raw, numbers) if self._identity else raw
 
     def _denoised_expression(self, denoiser: GroupDenoiser, raw: Float, numbers: NDArray[np.int64]) -> Float:
         """Denoised expressions (B, Ke) within the model's limits."""

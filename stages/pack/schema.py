@@ -138,6 +138,31 @@ RAW_ARRAYS: dict[str, ArraySchema] = {
 }  # fmt: skip
 """By group of coefficients: stored where the run denoises the group."""
 
+COMPOSITION_ARRAYS: tuple[ArraySchema, ...] = (
+    ArraySchema(
+        "part_source", "composition/part_source", ("K",), "int64", "-", "-",
+        "identity number of the person that each part is of, the face's own where it is not swapped; names of the "
+        "parts in the attribute parts",
+    ),
+    ArraySchema(
+        "part_weight", "composition/part_weight", ("K",), "float32", "-", "-",
+        "how much of that person's part: 0 where it is not swapped, 1 for all of it",
+    ),
+    ArraySchema(
+        "identity_own", "composition/identity_own", ("Ki",), "float32", "σ", "-",
+        "identity coefficients before parts were swapped",
+    ),
+    ArraySchema(
+        "identity_residual", "composition/identity_residual", (), "float32", "mm", "model",
+        "what the identity coefficients leave of the composed neutral face: root mean square over the vertices of the "
+        "skin",
+    ),
+)  # fmt: skip
+"""Stored where the run composes faces."""
+
+PARTS = "K"
+"""The letter of arrays that have the names of the parts in the attribute ``parts``."""
+
 OPTIONAL_ARRAYS: tuple[ArraySchema, ...] = tuple(
     ArraySchema(
         name, f"channels/{name}", ("H", "W", *channel.shape), channel.dtype, channel.unit, channel.frame,
@@ -194,6 +219,9 @@ class DatasetSpec:
     """Channels stored on demand."""
     denoisers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Group of coefficients that is denoised → what its denoiser is: method, sha256 of its weights, strength."""
+    composer: Mapping[str, Any] = field(default_factory=dict)
+    """What swaps parts of faces, if anything does: sha256 of its weights, parts and their chances, how partners and
+    weights are drawn."""
     compression_level: int = 3
 
     @property
@@ -218,7 +246,13 @@ class DatasetSpec:
             "Ki": self.identity,
             "Ke": self.expression,
             "Ka": self.albedo,
+            PARTS: len(self.parts),
         }
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the parts that are swapped; none where nothing is composed."""
+        return tuple(self.composer.get("parts", ()))
 
     @property
     def denoised(self) -> str:
@@ -226,10 +260,16 @@ class DatasetSpec:
         return denoised_text(self.denoisers)
 
     @property
+    def composed(self) -> str:
+        """What is composed by what, in words; empty where nothing is."""
+        return composed_text(self.composer) if self.composer else ""
+
+    @property
     def arrays(self) -> tuple[ArraySchema, ...]:
         """The arrays that are stored, demanded channels last."""
         raw = tuple(array for group, array in RAW_ARRAYS.items() if group in self.denoisers)
-        return ARRAYS + raw + tuple(array for array in OPTIONAL_ARRAYS if array.name in self.channels)
+        composition = COMPOSITION_ARRAYS if self.composer else ()
+        return ARRAYS + raw + composition + tuple(a for a in OPTIONAL_ARRAYS if a.name in self.channels)
 
 
 def denoised_text(denoisers: Mapping[str, Mapping[str, Any]]) -> str:
@@ -237,4 +277,16 @@ def denoised_text(denoisers: Mapping[str, Mapping[str, Any]]) -> str:
     return "; ".join(
         f"{group}, {about['method']}, weights {about['weights_sha256']}, strength {about['strength']:g}"
         for group, about in denoisers.items()
+    )
+
+
+def composed_text(composer: Mapping[str, Any]) -> str:
+    """:attr:`DatasetSpec.composer` in words."""
+    parts = ", ".join(f"{name} {chance:g}" for name, chance in composer["parts"].items())
+    low, high = composer["alpha"]
+    share = f"{low:g}" if low == high else f"{low:g} … {high:g}"
+    partner = "each of a person of its own" if composer["partners"] == "each" else "all of one person"
+    return (
+        f"parts swapped with chance {parts}, {partner}, weight {share}, by {composer['transfer']}, "
+        f"weights {composer['weights_sha256']}"
     )

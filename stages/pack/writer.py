@@ -141,6 +141,7 @@ def _root_attributes(spec: DatasetSpec) -> dict[str, Any]:
         "format_version": schema.FORMAT_VERSION,
         "model": {"name": spec.model_name, "sha256": spec.model_sha256},
         **({"denoisers": {group: dict(about) for group, about in spec.denoisers.items()}} if spec.denoisers else {}),
+        **({"composer": dict(spec.composer)} if spec.composer else {}),
         "units": schema.UNITS,
         "frames": schema.FRAMES,
         "seed": spec.seed,
@@ -162,13 +163,14 @@ def _array_files(spec: DatasetSpec) -> dict[str, bytes]:
     files = {}
     for array in spec.arrays:
         shape = array.face_shape(spec.sizes)
+        parts = {"parts": list(spec.parts)} if schema.PARTS in array.shape else {}
         metadata = _array(
             shape=(spec.faces, *shape),
             chunk=(spec.shard_size, *shape),
             dtype=array.dtype,
             fill_value=array.fill_value,
             codecs=_sharded((1 if array.large else spec.shard_size, *shape), array.dtype, spec.compression_level),
-            attributes={"unit": array.unit, "frame": array.frame, "description": array.description},
+            attributes={"unit": array.unit, "frame": array.frame, "description": array.description, **parts},
         )
         files[f"{array.path}/zarr.json"] = _json(metadata)
     groups = {array.path.split("/")[0] for array in spec.arrays if "/" in array.path}

@@ -67,6 +67,10 @@ class Portrait:
     """Without its colours."""
     gaze: Float | None = None
     """(2, 2) of the eyeballs, radians; ``None`` looks where the expression looks."""
+    offset: Float | None = None
+    """(V, 3) mm that the neutral face is beyond its coefficients."""
+    colours: Float | None = None
+    """(V, 3) linear RGB to paint the mesh with, instead of its colours."""
 
 
 @dataclass(frozen=True)
@@ -81,17 +85,19 @@ class ModelSheet:
     def portraits(self) -> list[Portrait]:
         """The mean in three views, textured and grey; 12 people; 12 expressions; the ends of the first 5 components."""
         views = ((0.0, "front"), (40.0, "three-quarter"), (90.0, "profile"))
-        mean = [self._mean(caption, yaw=yaw) for yaw, caption in views]
-        mean += [self._mean(f"{caption}, grey", yaw=yaw, grey=True) for yaw, caption in views]
+        mean = [self.mean(caption, yaw=yaw) for yaw, caption in views]
+        mean += [self.mean(f"{caption}, grey", yaw=yaw, grey=True) for yaw, caption in views]
         return [*mean, *self._people(12), *self._expressions(), *self._components(5)]
 
-    def draw(self, portraits: Sequence[Portrait], columns: int = COLUMNS) -> Image.Image:
-        """An RGB picture, so many portraits a row."""
+    def draw(self, portraits: Sequence[Portrait | None], columns: int = COLUMNS) -> Image.Image:
+        """An RGB picture, so many portraits a row; ``None`` leaves a cell empty."""
         rows = -(-len(portraits) // columns)
         step = self.cell + _GAP
         sheet = Image.new("RGB", (columns * step + _GAP, rows * (step + _CAPTION) + _GAP), _PAPER)
         draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
         for place, portrait in enumerate(portraits):
+            if portrait is None:
+                continue
             row, column = divmod(place, columns)
             x, y = _GAP + column * step, _GAP + row * (step + _CAPTION)
             sheet.paste(Image.fromarray(self.render(portrait)), (x, y))
@@ -105,7 +111,9 @@ class ModelSheet:
         model = self.model
         identity, expression, albedo = portrait.identity[None], portrait.expression[None], portrait.albedo[None]
         texture = relief = colours = None
-        if isinstance(model.albedo, TextureAlbedo):
+        if portrait.colours is not None:
+            colours = portrait.colours
+        elif isinstance(model.albedo, TextureAlbedo):
             texels = 1.5 * self.cell
             texture = np.full((4, 4, 3), _encoded(_GREY), np.uint8)
             if not portrait.grey:
@@ -121,7 +129,12 @@ class ModelSheet:
             np.radians([portrait.yaw], dtype=np.float64), np.radians([portrait.pitch]), np.zeros(1)
         )
         view = View(
-            vertices=model.decode(identity, expression, None if portrait.gaze is None else portrait.gaze[None])[0],
+            vertices=model.decode(
+                identity,
+                expression,
+                None if portrait.gaze is None else portrait.gaze[None],
+                offset=None if portrait.offset is None else portrait.offset[None],
+            )[0],
             albedo=colours,
             iris_colour=portrait.iris,
             projection=PERSPECTIVE,
@@ -138,7 +151,8 @@ class ModelSheet:
         )
         return self._renderer[0].render(view).image
 
-    def _mean(self, caption: str, yaw: float = 0.0, grey: bool = False) -> Portrait:
+    def mean(self, caption: str, yaw: float = 0.0, grey: bool = False) -> Portrait:
+        """The mean person."""
         sizes = (
             len(names) for names in (self.model.identity_names, self.model.expression_names, self.model.albedo_names)
         )
@@ -152,7 +166,7 @@ class ModelSheet:
         people = []
         for number in range(count):
             random = np.random.Generator(np.random.Philox(key=[0, number]))
-            person = self._mean(f"person {number + 1}", yaw=(0.0, 30.0, -30.0, 15.0)[number % 4])
+            person = self.mean(f"person {number + 1}", yaw=(0.0, 30.0, -30.0, 15.0)[number % 4])
             if self.model.population is None:
                 person.identity[:] = random.uniform(-1.6, 1.6, len(person.identity))
                 person.albedo[:] = random.uniform(-1.6, 1.6, len(person.albedo))
@@ -170,7 +184,7 @@ class ModelSheet:
 
     def expressive(self, caption: str, weights: dict[str, float]) -> Portrait:
         """The mean face with some of ARKit's expressions; those that the model does not have are left out."""
-        portrait = self._mean(caption, yaw=12.0)
+        portrait = self.mean(caption, yaw=12.0)
         for place, name in enumerate(self.model.expression_names):
             stem = name.removesuffix("_L").removesuffix("_R").removesuffix("Left").removesuffix("Right")
             full = name.replace("_L", "Left").replace("_R", "Right")
@@ -180,7 +194,7 @@ class ModelSheet:
 
     def played(self, caption: str, recording: Recording, frame: int) -> Portrait:
         """The mean face with the expression of a recorded frame."""
-        portrait = self._mean(caption, yaw=12.0)
+        portrait = self.mean(caption, yaw=12.0)
         weights = recording.weights[frame][arkit_index(self.model.expression_names)]
         portrait.expression = respect_limits(self.model, weights[None])[0]
         portrait.gaze = recording.gaze[frame].astype(np.float32)
@@ -190,7 +204,7 @@ class ModelSheet:
         portraits = []
         for component in range(min(count, len(self.model.identity_names))):
             for value in (-2.5, 2.5):
-                portrait = self._mean(f"{self.model.identity_names[component]} {value:+.1f} SD", yaw=20.0)
+                portrait = self.mean(f"{self.model.identity_names[component]} {value:+.1f} SD", yaw=20.0)
                 portrait.identity[component] = value
                 portraits.append(portrait)
         return portraits

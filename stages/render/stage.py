@@ -191,7 +191,8 @@ def decode_block(model: MorphableModel, samples: Samples, rows: Sequence[int], t
         block[place] = values[list(rows)]
         return block
 
-    vertices = model.decode(full(samples.identity), full(samples.expression), full(samples.gaze))
+    offset = None if samples.offset is None else full(samples.offset)
+    vertices = model.decode(full(samples.identity), full(samples.expression), full(samples.gaze), offset=offset)
     if texels is None or not isinstance(model.albedo, TextureAlbedo):
         return Decoded(vertices[place], albedo=model.decode_albedo(full(samples.albedo))[place])
     # These do not depend on the batch.

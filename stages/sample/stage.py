@@ -86,6 +86,14 @@ class Sampler:
         with np.errstate(over="ignore", invalid="ignore"):
             return self._draw(face)
 
+    def identities(self, number: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Identity coefficients (B, Ki) of the persons with the given identity numbers (B,), whatever a grid sweeps."""
+        law, numbers = self._config.identity, [int(n) for n in number]
+        people = [self._person(n).identity for n in numbers] if isinstance(law, FromPopulation) else []
+        with np.errstate(over="ignore", invalid="ignore"):
+            drawn = self._coefficients(law, "identity", numbers, people, len(self._model.identity_names))
+            return drawn.astype(np.float32)
+
     def _draw(self, face: NDArray[np.int64]) -> Samples:
         swept = self._grid.values(face)
         # Faces of one round of the grid share whatever the grid does not sweep.
@@ -145,20 +153,23 @@ class Sampler:
         model, config = self._model, self._config
         numbers = [int(n) for n in number]
         people = [self._person(n) for n in numbers] if config.needs_population else []
-
-        def drawn(law: PersonLaw, section: str, of_person: list[NDArray[np.float32]], count: int) -> Float64:
-            if isinstance(law, FromPopulation):
-                return np.array(of_person, np.float64).reshape(len(numbers), count)
-            return np.array([law.draw(self._generator(section, n), count) for n in numbers]).reshape(-1, count)
-
-        identity = drawn(config.identity, "identity", [p.identity for p in people], len(model.identity_names))
-        albedo = drawn(config.albedo, "albedo", [p.albedo for p in people], len(model.albedo_names))
+        of_people = [p.identity for p in people], [p.albedo for p in people]
+        identity = self._coefficients(config.identity, "identity", numbers, of_people[0], len(model.identity_names))
+        albedo = self._coefficients(config.albedo, "albedo", numbers, of_people[1], len(model.albedo_names))
         iris: list[NDArray[np.floating]]
         if config.iris == "population":
             iris = [p.iris for p in people]
         else:
             iris = [iris_colour(config.iris, self._generator("iris", n)) for n in numbers]
         return identity, albedo, np.array(iris, np.float64).reshape(-1, 3)
+
+    def _coefficients(
+        self, law: PersonLaw, section: str, numbers: list[int], of_people: list[NDArray[np.float32]], count: int
+    ) -> Float64:
+        """Coefficients (B, count) of persons by their number, those of the population as drawn with it."""
+        if isinstance(law, FromPopulation):
+            return np.array(of_people, np.float64).reshape(len(numbers), count)
+        return np.array([law.draw(self._generator(section, n), count) for n in numbers]).reshape(-1, count)
 
     def _person(self, number: int) -> PopulationDraw:
         """The person that identity, albedo and iris of a number share."""

@@ -1,0 +1,1 @@
+"""What is measured of autoencoders that swap parts, and the figures of their paper."""

@@ -1,0 +1,1 @@
+"""Compose: parts of faces swapped for those of other people."""
