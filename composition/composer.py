@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -9,7 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from facegen.composition.checkpoint import Composition
+from facegen.composition.fitting import Fitter
 from facegen.composition.followers import Followers
+from facegen.composition.projection import Projection
 from facegen.composition.skin import Skin
 from facegen.morphable.model import MorphableModel
 from facegen.places import in_places
@@ -21,6 +24,33 @@ Transfer = Literal["difference", "decode"]
 
 BLOCK = 16
 """Faces that go through the network at once."""
+
+LIMIT = 0.7
+"""mm: how far composed faces may be from the model's, unless told otherwise. On the embedded model parts of different
+people then make possible faces; a millimetre lets through some that nobody has."""
+
+
+@dataclass(frozen=True)
+class SwapRules:
+    """How parts are put on a face."""
+
+    transfer: Transfer = "difference"
+    """As :meth:`Composer.skin_offsets` has it."""
+    fit: bool = True
+    """Whether size, place and pose of parts are fitted to each other (:mod:`~facegen.composition.fitting`)."""
+    limit: float | None = LIMIT
+    """mm: the most that a composed face may be off, root mean square over its skin, from the nearest face of the model.
+    Of a swap that leads farther only a share is done, all parts alike. ``None`` for no limit."""
+
+
+@dataclass(frozen=True)
+class Swap:
+    """B faces with parts of others."""
+
+    skin: Float
+    """(B, n, 3) mm: offsets of the skin from the faces."""
+    kept: Float
+    """(B,) share of the swap that was done, 0 … 1."""
 
 
 class Composer:
@@ -59,10 +89,63 @@ class Composer:
         self._basis = torch.from_numpy(model.identity_basis.reshape(count, -1)).clone()
         self._skin_basis = torch.from_numpy(model.identity_basis[:, self.skin.vertices].reshape(count, -1)).clone()
         self._followers = Followers(model, self.skin)
+        self.projection = Projection(model, self.skin)
+        """Onto the model's faces."""
+        weights = composition.hierarchy.upsampled(composition.parts.weights)
+        self._fitter = Fitter(self.skin, composition.parts, weights)
+
+    def swap(
+        self, identity: Float, sources: Float, alpha: Float, numbers: Ints, rules: SwapRules | None = None
+    ) -> Swap:
+        """Give faces the parts of others.
+
+        Args:
+            identity: (B, Ki) σ of the faces.
+            sources: (B, K, Ki) σ of who gives each part; the face itself where a part stays.
+            alpha: (B, K) how much of that: 0 keeps the own part, 1 takes the other.
+            numbers: (B,).
+            rules: how it is done.
+
+        Returns:
+            Offsets that are exactly 0 where, by difference, every part is the face's own. A row with a number that is
+            not finite has offsets that are not.
+        """
+        rules = rules or SwapRules()
+        # Displacements are linear in the coefficients: a part in between is that of a person in between.
+        mixed = (1 - alpha[:, :, None]) * identity[:, None] + alpha[:, :, None] * sources
+        mixed = np.where(alpha[:, :, None] == 0, identity[:, None], mixed).astype(np.float32)
+        usable = np.flatnonzero(np.isfinite(mixed).all(axis=(1, 2)) & np.isfinite(identity).all(axis=1))
+        skin = np.full((len(identity), len(self.skin.vertices), 3), np.nan, np.float32)
+        kept = np.ones(len(identity), np.float32)
+        if len(usable):
+            skin[usable], kept[usable] = self._swapped(identity[usable], mixed[usable], numbers[usable], rules)
+        return Swap(skin, kept)
+
+    def _swapped(self, identity: Float, mixed: Float, numbers: Ints, rules: SwapRules) -> tuple[Float, Float]:
+        shapes = np.stack([self.displacements(mixed[:, part], numbers) for part in range(mixed.shape[1])], axis=1)
+        if rules.fit:
+            for row, shape in enumerate(shapes):
+                shapes[row] = self._fitter.fit(shape.astype(np.float64))
+        own = self.codes(identity, numbers)
+        swapped = np.stack(
+            [self.encoded(shapes[:, part], numbers)[:, part] for part in range(mixed.shape[1])], axis=1
+        )  # fmt: skip
+        skin = self.skin_offsets(identity, own, swapped, numbers, rules.transfer)
+        kept = np.ones(len(skin), np.float32)
+        if rules.limit is not None:
+            off = self.projection.residual(skin, numbers)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                kept = np.where(off > rules.limit, np.float32(rules.limit) / off, np.float32(1)).astype(np.float32)
+            skin = skin * kept[:, None, None]
+        return skin, kept
 
     def codes(self, identity: Float, numbers: Ints) -> Float:
         """Part codes (B, K, Z) of neutral faces with coefficients (B, Ki)."""
-        return in_places(self._codes, identity, numbers, block=BLOCK)
+        return self.encoded(self.displacements(identity, numbers), numbers)
+
+    def encoded(self, displacements: Float, numbers: Ints) -> Float:
+        """Part codes (B, K, Z) of displacements (B, n, 3) mm of the skin from the mean face."""
+        return in_places(self._encoded, displacements, numbers, block=BLOCK)
 
     def decoded(self, codes: Float, numbers: Ints) -> Float:
         """Displacements (B, n, 3) mm of the skin from the mean face, of part codes (B, K, Z)."""
@@ -100,12 +183,16 @@ class Composer:
         neutral = in_places(self._neutral, identity, numbers, block=BLOCK)
         found = np.full_like(neutral, np.nan)
         for row, moved in enumerate(skin):
-            if np.isfinite(moved).all() and np.isfinite(neutral[row]).all():
+            if not moved.any():
+                # To the bit, whatever rounding a rigid motion has.
+                found[row] = 0
+            elif np.isfinite(moved).all() and np.isfinite(neutral[row]).all():
                 found[row] = self._followers.offset(neutral[row], moved)
         return found
 
-    def _codes(self, identity: Float, _: Ints) -> Float:
-        displaced = self._displaced(identity).transpose(0, 1).contiguous().to(self._device) / self._scale
+    def _encoded(self, displacements: Float, _: Ints) -> Float:
+        placed = torch.from_numpy(displacements).transpose(0, 1).contiguous()
+        displaced = placed.to(self._device) / self._scale
         with torch.inference_mode():
             codes: Float = self._network.project(self._network.encode(displaced)).cpu().numpy()
         return codes

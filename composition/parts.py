@@ -37,6 +37,8 @@ BEYOND = ("ears", "neck", "crown")
 
 _SURE = 0.15
 """Weight, of the largest of its part, from which on a vertex is taken at its word; others follow their neighbours."""
+_BORDERS = 0.25
+"""What a part shares with the rest, of what it shares with any other, from which on it borders it."""
 _MIRRORED = 0.35
 """Cosine between one part and another's mirror image from which on they are two sides of one."""
 
@@ -55,7 +57,7 @@ class PartsConfig(Section):
     """Leave ears, neck and scalp out of the factorisation, and make them a part of their own."""
     aligned: bool = True
     """Of ``correlation``: take size and pose of each face out first."""
-    reach: Annotated[float, Field(gt=0, le=1000)] = 40.0
+    reach: Annotated[float, Field(gt=0, le=1000)] = 30.0
     """Of ``correlation``: how near vertices have to be, mm."""
     sparsity: Annotated[float, Field(ge=0, le=10)] = 0.002
     """Weight of the L1 norm of H."""
@@ -64,8 +66,8 @@ class PartsConfig(Section):
     floor: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Added to every weight before their sum is made 1."""
     locality: Annotated[float, Field(ge=0, lt=1)] = 0.92
-    """A part too small to move by itself is joined to its neighbour: one whose displacement, blended by the weights,
-    falls to less than this share where it weighs most."""
+    """A part too small to move by itself is joined to what was cropped where it borders that, to its neighbour where
+    not: one whose displacement, blended by the weights, falls to less than this share where it weighs most."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def find_parts(config: PartsConfig, skin: Skin, hierarchy: Hierarchy, moves: Flo
         MissingDependencyError: scikit-learn is not installed.
     """
     coarse, mesh = hierarchy.coarsest, hierarchy.meshes[-1]
-    places, area = skin.mean[coarse], _areas(skin.mean[coarse], mesh)
+    places, area = skin.mean[coarse], vertex_areas(skin.mean[coarse], mesh)
     labels, nearest = _labels(places, skin.mean[skin.landmarks])
     pockets = skin.within(*POCKETS)[coarse]
     outside = skin.within(*OUTSIDE)[coarse] | np.isin(nearest, [labels.index(name) for name in BEYOND])
@@ -126,7 +128,8 @@ def find_parts(config: PartsConfig, skin: Skin, hierarchy: Hierarchy, moves: Flo
     known[np.flatnonzero(inside)[sure], : basis.shape[1]] = raised / raised.sum(axis=1, keepdims=True)
     if outside.any():
         known[outside] = np.eye(columns)[-1]
-    weights = _joined(_spread(known, mesh, places), area, config.locality, hierarchy, moves)
+    weights = _spread(known, mesh, places)
+    weights = _joined(weights, config.locality, hierarchy, moves, rest=bool(outside.any()))
     weights += config.floor
     weights /= weights.sum(axis=1, keepdims=True)
     # What was cropped stays the last column whatever was joined to it.
@@ -223,16 +226,20 @@ def _merged(basis: Float, places: Float, area: Float) -> Float:
     return np.asarray(np.maximum(merged, merged[mirror]))
 
 
-def _joined(weights: Float, area: Float, least: float, hierarchy: Hierarchy, moves: Float) -> Float:
-    """Weights (P, K') whose parts are as local as asked for: the worst joins whom it shares most vertices with."""
+def _joined(weights: Float, least: float, hierarchy: Hierarchy, moves: Float, *, rest: bool) -> Float:
+    """Weights (P, K') whose parts are as local as asked for: the worst joins another.
+
+    That is the one with whom it has the most edges in common, or the last, where that is the ``rest`` and is nearly so.
+    """
+    ends = hierarchy.meshes[-1][:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
     while weights.shape[1] > 2:
         locality = blend_locality(hierarchy.upsampled(weights), moves)
         worst = int(locality.argmin())
         if locality[worst] >= least:
             break
-        shared = (weights * area[:, None]).T @ weights[:, worst]
+        shared = weights[ends[:, 0]].T @ weights[ends[:, 1], worst] + weights[ends[:, 1]].T @ weights[ends[:, 0], worst]
         shared[worst] = -1
-        other = int(shared.argmax())
+        other = len(shared) - 1 if rest and shared[-1] >= _BORDERS * shared.max() else int(shared.argmax())
         # The last column stays the last.
         keep, gone = max(worst, other), min(worst, other)
         weights[:, keep] += weights[:, gone]
@@ -320,7 +327,7 @@ def _anchors(p: Float) -> dict[str, Float]:
     }
 
 
-def _areas(places: Float, mesh: NDArray[np.int64]) -> Float:
+def vertex_areas(places: Float, mesh: NDArray[np.int64]) -> Float:
     """(P,) a third of the area of the triangles around each vertex, mm²; at least a little."""
     a, b, c = (places[mesh[:, k]] for k in range(3))
     area = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 6

@@ -66,6 +66,13 @@ class Projection:
             residual = np.sqrt(squared.mean(axis=1)).astype(np.float32)
         return Projected(found, rest, residual)
 
+    def residual(self, skin: Float, numbers: Ints) -> Float:
+        """(B,) mm: root mean square of what the coefficients cannot hold of offsets (B, n, 3) of the skin, finite."""
+        moved = in_places(self._coefficients, skin, numbers, block=BLOCK)
+        held = in_places(self._skin_shape, moved, numbers, block=BLOCK)
+        rest = np.square(skin.astype(np.float64) - held).sum(axis=2)
+        return np.asarray(np.sqrt(rest.mean(axis=1)), np.float32)
+
     def _take(self, identity: Float, offset: Float, rows: Ints, numbers: Ints) -> None:
         moved = in_places(self._coefficients, offset[np.ix_(rows, self._skin)], numbers, block=BLOCK)
         own = identity[rows]
@@ -80,6 +87,10 @@ class Projection:
         flat = torch.from_numpy(offset).double().flatten(1)
         found: NDArray[np.float64] = (flat @ self._inverse).numpy()
         return found
+
+    def _skin_shape(self, coefficients: NDArray[np.float64], numbers: Ints) -> Float:
+        """(n, S, 3) mm of the skin, of coefficients (n, Ki), without the mean."""
+        return self._shape(coefficients, numbers)[:, self._skin]
 
     def _shape(self, coefficients: NDArray[np.float64], _: Ints) -> Float:
         """(n, V, 3) mm of coefficients (n, Ki), without the mean."""

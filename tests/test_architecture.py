@@ -11,7 +11,18 @@ import pytest
 import facegen
 
 ROOT = Path(facegen.__path__[0])
-PARTS = ("benchmarks", "composition", "dataset", "evaluation", "imaging", "manifold", "morphable", "pipeline", "stages")
+PARTS = (
+    "benchmarks",
+    "commands",
+    "composition",
+    "dataset",
+    "evaluation",
+    "imaging",
+    "manifold",
+    "morphable",
+    "pipeline",
+    "stages",
+)
 STAGES = ("sample", "denoise", "compose", "render", "pack")
 
 
@@ -135,6 +146,8 @@ def test_the_reader_knows_the_format_but_not_how_faces_are_made() -> None:
 
 def test_nothing_imports_the_command_line() -> None:
     assert [line for line in offences("facegen", "facegen.cli") if not line.startswith("facegen.__main__ ")] == []
+    inside = ("facegen.cli ", "facegen.commands.")
+    assert [line for line in offences("facegen", "facegen.commands") if not line.startswith(inside)] == []
 
 
 def test_nothing_imports_the_tests() -> None:

@@ -27,7 +27,6 @@ from facegen.evaluation.denoise.laws import allowed, gaussian, spread, uniform, 
 from facegen.evaluation.denoise.recovery import LEVELS
 from facegen.manifold.checkpoint import read_card, read_checkpoint
 from facegen.manifold.clean import clean_sets
-from facegen.training import check_device
 from facegen.manifold.corruption import Corruption
 from facegen.manifold.folder import TrainingFolder
 from facegen.manifold.posterior import PosteriorSampler
@@ -35,6 +34,7 @@ from facegen.morphable.model import MorphableModel
 from facegen.tests.clean_faces import clean_faces, refusal
 from facegen.tests.command import Outcome, facegen, finish, only_line, start, states, tree, wait_until
 from facegen.tests.data_paths import shared_path
+from facegen.training import check_device
 
 TINY: dict[str, Any] = {"hidden": 32, "blocks": 1, "steps": 60, "average": 0.9}
 CONFIG: dict[str, Any] = {

@@ -16,6 +16,7 @@ import facegen
 ROOT = Path(facegen.__path__[0])
 SOURCES = (
     "benchmarks",
+    "commands",
     "composition",
     "configs",
     "dataset",

@@ -17,6 +17,7 @@ from facegen.randomness import generator
 Float = NDArray[np.float32]
 
 TRAIN, TEST, SWAPPED, MIXED = "training faces", "test faces", "one part swapped", "parts of different people"
+UNFITTED = "the same, parts as they are"
 BLENDED = "the same, blend of vertices"
 """Parts of the same different people, mixed without a network."""
 REAL, SYNTHETIC = (TRAIN, TEST), (SWAPPED, MIXED)

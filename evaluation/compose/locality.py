@@ -23,6 +23,7 @@ Ints = NDArray[np.int64]
 Moved = Callable[[NDArray[np.int64], int], Float]
 """Displacements (B, n, 3) mm of test faces of some numbers (B,) when one part is swapped."""
 
+FITTED = "as composed"
 BLEND = "blend of vertices"
 WHOLE = "all parts"
 """Names of what networks are compared with."""
@@ -59,6 +60,7 @@ class Locality:
 def locality(evaluation: Evaluation) -> dict[str, Locality]:
     """Of each network that has parts, on the test faces; besides those, of
 
+    * swaps as the compose stage makes them, with parts fitted to their neighbours,
     * a blend of the two faces' vertices by the part's weights: what soft borders allow,
     * all parts swapped at once: what no locality would give.
     """
@@ -66,7 +68,7 @@ def locality(evaluation: Evaluation) -> dict[str, Locality]:
     for name in evaluation.weighted:
         energy = moved_energy(evaluation, _network(evaluation, name))
         found[name] = _locality(evaluation, energy, matched=not evaluation.has_places(name))
-    for name, moved in ((BLEND, _blend(evaluation)), (WHOLE, _whole(evaluation))):
+    for name, moved in ((FITTED, _fitted(evaluation)), (BLEND, _blend(evaluation)), (WHOLE, _whole(evaluation))):
         found[name] = _locality(evaluation, moved_energy(evaluation, moved), matched=False)
     return found
 
@@ -122,6 +124,19 @@ def _network(evaluation: Evaluation, name: str) -> Moved:
         swapped = codes[rows]
         swapped[:, part] = codes[evaluation.partners[rows], part]
         return codec.decoded(swapped) - before[rows]
+
+    return moved
+
+
+def _fitted(evaluation: Evaluation) -> Moved:
+    composer, people = evaluation.composers[evaluation.main], evaluation.test.people.values
+
+    def moved(rows: Ints, part: int) -> Float:
+        alpha = np.zeros((len(rows), len(evaluation.parts)), np.float32)
+        alpha[:, part] = 1
+        partners = people[evaluation.partners[rows]]
+        sources = np.repeat(partners[:, None], len(evaluation.parts), axis=1)
+        return composer.swap(people[rows], sources, alpha, rows).skin
 
     return moved
 

@@ -29,8 +29,8 @@ _YAW = 20.0
 def write_people_sheet(
     model: MorphableModel, weights: Path | None, out: Path, *, seed: int, rows: int, cell: int, heat: bool
 ) -> None:
-    """Draw a sheet to a PNG file, or JPEG by its name: each row has a source, a target, the source with each part of the target alone, and
-    with all of them.
+    """Draw a sheet to a PNG file, or a JPEG file by its name: each row has a source, a target, the source with each
+    part of the target alone, and with all of them.
 
     Args:
         model: whose people.
@@ -101,16 +101,20 @@ def _person(sheet: ModelSheet, seed: int, number: int, caption: str) -> Portrait
 def _swapped(composer: Composer, source: Portrait, target: Portrait) -> tuple[list[Portrait], Float]:
     """The source with each part of the target and with all of them, and how far that moves the skin (K + 1, n), mm."""
     count = len(composer.parts)
-    own, other = composer.codes(np.stack([source.identity, target.identity]), np.arange(2))
-    taken = np.concatenate([np.eye(count, dtype=np.bool_), np.ones((1, count), np.bool_)])
-    codes = np.where(taken[:, :, None], other, own)
+    taken = np.concatenate([np.eye(count), np.ones((1, count))]).astype(np.float32)
     numbers, identity = np.arange(count + 1), np.repeat(source.identity[None], count + 1, axis=0)
-    skin = composer.skin_offsets(identity, np.repeat(own[None], count + 1, axis=0), codes, numbers)
-    portraits = [
-        replace(source, caption=name, offset=offset)
-        for name, offset in zip((*composer.parts, "all"), composer.offsets(identity, skin, numbers), strict=True)
+    swap = composer.swap(
+        identity, np.broadcast_to(target.identity, (*taken.shape, len(target.identity))), taken, numbers
+    )
+    captions = [
+        name if kept == 1 else f"{name}, {kept:.0%}"
+        for name, kept in zip((*composer.parts, "all"), swap.kept, strict=True)
     ]
-    return portraits, np.linalg.norm(skin, axis=2)
+    offsets = composer.offsets(identity, swap.skin, numbers)
+    portraits = [
+        replace(source, caption=caption, offset=offset) for caption, offset in zip(captions, offsets, strict=True)
+    ]
+    return portraits, np.linalg.norm(swap.skin, axis=2)
 
 
 def _write(picture: Image.Image, out: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from facegen.composition.composer import SwapRules
 from facegen.evaluation.compose.heat import heated, painted, palette, with_bar
 from facegen.evaluation.compose.report import Measured
 from facegen.evaluation.compose.subject import Evaluation
@@ -83,15 +84,13 @@ def interpolation(evaluation: Evaluation, name: str) -> Rows:
     """From the source to the target of :func:`most_different`, one part at a time, α = 1/9 … 8/9."""
     source, target = most_different(evaluation)
     composer, people = evaluation.composers[name], evaluation.test.people.values
-    own, other = composer.codes(people[[source, target]], np.arange(2))
-    identity = np.repeat(people[source][None], STEPS, axis=0)
-    before, numbers = np.repeat(own[None], STEPS, axis=0), np.arange(STEPS)
-    alpha = (np.arange(1, STEPS + 1, dtype=np.float32) / (STEPS + 1))[:, None]
+    identity, numbers = np.repeat(people[source][None], STEPS, axis=0), np.arange(STEPS)
     offsets, moved = [], []
     for part in range(len(composer.parts)):
-        codes = before.copy()
-        codes[:, part] = (1 - alpha) * own[part] + alpha * other[part]
-        skin = composer.skin_offsets(identity, before, codes, numbers)
+        alpha = np.zeros((STEPS, len(composer.parts)), np.float32)
+        alpha[:, part] = np.arange(1, STEPS + 1) / (STEPS + 1)
+        sources = np.broadcast_to(people[target], (*alpha.shape, people.shape[1]))
+        skin = composer.swap(identity, sources, alpha, numbers, SwapRules(limit=None)).skin
         offsets.append(composer.offsets(identity, skin, numbers))
         moved.append(np.linalg.norm(skin[-1] - skin[0], axis=1))
     return Rows(people[source], np.stack(offsets), np.stack(moved))

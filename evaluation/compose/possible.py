@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facegen.evaluation.compose.diversity import BLENDED, MIXED, SWAPPED
 from facegen.evaluation.compose.subject import Evaluation
 from facegen.evaluation.compose.synthesis import Composed
 from facegen.evaluation.plausibility.judge import Plausibility
@@ -36,23 +35,21 @@ class Possible:
     """How many faces each criterion rejects."""
     rejected: dict[int, tuple[str, ...]]
     """Number of a face in its set → reasons; of the first twenty."""
+    kept: float = 1.0
+    """Mean share of a swap that was done (:class:`~facegen.composition.composer.SwapRules`)."""
 
 
-def possible(
-    evaluation: Evaluation, judge: Plausibility, swapped: Composed, mixed: Composed, blend: Composed
-) -> dict[str, Possible]:  # fmt: skip
-    """Judge composed faces, whole meshes, and as many fresh people as there are faces of the larger set."""
-    model, count = evaluation.model, max(len(swapped), len(mixed))
+def possible(evaluation: Evaluation, judge: Plausibility, composed: Mapping[str, Composed]) -> dict[str, Possible]:
+    """Judge composed faces, whole meshes, and as many fresh people as there are faces of the largest set."""
+    model, count = evaluation.model, max(len(faces) for faces in composed.values())
     # Others than those that the networks know, and than those that the faces are composed of.
     people = draw_people(model, count, evaluation.config.seed + 1).values
     still = np.zeros((_BATCH, len(model.expression_names)), np.float32)
-    sets: dict[str, tuple[int, Vertices]] = {
-        POPULATION: (count, lambda rows: model.decode(people[rows], still[: len(rows)])),
-        SWAPPED: (len(swapped), swapped.vertices),
-        MIXED: (len(mixed), mixed.vertices),
-        BLENDED: (len(blend), blend.vertices),
+    fresh = _judged(judge, count, lambda rows: model.decode(people[rows], still[: len(rows)]))
+    found = {name: _judged(judge, len(faces), faces.vertices) for name, faces in composed.items()}
+    return {POPULATION: fresh} | {
+        name: replace(one, kept=float(composed[name].kept.mean())) for name, one in found.items()
     }
-    return {name: _judged(judge, *one) for name, one in sets.items()}
 
 
 def _judged(judge: Plausibility, count: int, vertices: Vertices) -> Possible:

@@ -8,7 +8,18 @@ from importlib.metadata import version
 from typing import Any
 
 from facegen import __version__
-from facegen.evaluation.compose.diversity import MIXED, REAL, SWAPPED, SYNTHETIC, Codes, codes, need_scikit_learn
+from facegen.composition.composer import SwapRules
+from facegen.evaluation.compose.diversity import (
+    BLENDED,
+    MIXED,
+    REAL,
+    SWAPPED,
+    SYNTHETIC,
+    UNFITTED,
+    Codes,
+    codes,
+    need_scikit_learn,
+)
 from facegen.evaluation.compose.exactness import exactness
 from facegen.evaluation.compose.locality import locality
 from facegen.evaluation.compose.possible import possible
@@ -58,9 +69,10 @@ def evaluate(evaluation: Evaluation, judge: Plausibility, faces: int, told: Told
     swapped = compose(evaluation, evaluation.main, single_swaps(people, parts, seed))
     mixed = compose(evaluation, evaluation.main, recombinations(people, parts, faces, seed))
     blend = blended(evaluation, mixed.recipe)
+    taken = compose(evaluation, evaluation.main, mixed.recipe, SwapRules(fit=False, limit=None))
     spread = codes(evaluation, swapped, mixed)
     told("composed faces: whether they are possible")
-    judged = possible(evaluation, judge, swapped, mixed, blend)
+    judged = possible(evaluation, judge, {SWAPPED: swapped, MIXED: mixed, UNFITTED: taken, BLENDED: blend})
     told("composed faces: seams")
     excess = seams(evaluation, swapped, mixed, blend)
     result = {
@@ -121,9 +133,10 @@ def text(result: dict[str, Any]) -> str:
         ]
     variance = result["codes"]["variance"]
     lines.append("  total variance: " + ", ".join(f"{name} {value:.4g}" for name, value in variance.items()))
-    lines += ["", f"{'possible faces':<34}{'of':>9}{'share':>9}  rejected by"]
+    lines += ["", f"{'possible faces':<34}{'of':>9}{'share':>9}{'swapped':>9}  rejected by"]
     lines += [
-        f"{name:<34}{one['faces']:>9,}{one['share']:>9.1%}  " + ", ".join(f"{n} {c}" for n, c in one["why"].items())
+        f"{name:<34}{one['faces']:>9,}{one['share']:>9.1%}{one['kept']:>9.0%}  "
+        + ", ".join(f"{n} {c}" for n, c in one["why"].items())
         for name, one in result["possible"].items()
     ]
     limits = next(iter(result["seams"]["sets"].values()))["within"]

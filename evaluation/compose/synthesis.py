@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from facegen.composition.composer import Composer
+from facegen.composition.composer import Composer, SwapRules
 from facegen.evaluation.compose.subject import SOURCES, STREAM, TARGETS, Evaluation
 from facegen.morphable.model import MorphableModel
 from facegen.randomness import generator
@@ -74,6 +74,8 @@ class Composed:
     """(N, n, 3) mm: offsets of the skin from the bases."""
     displacements: Float
     """(N, n, 3) mm: of the skin from the mean face."""
+    kept: Float
+    """(N,) share of each swap that was done."""
     composer: Composer
     model: MorphableModel
 
@@ -91,15 +93,14 @@ class Composed:
         return self.model.decode(self.identity[rows], still, offset=self.offsets[rows])
 
 
-def compose(evaluation: Evaluation, name: str, recipe: Recipe) -> Composed:
-    """Make the faces of a recipe with a network, by the difference that the swap makes."""
+def compose(evaluation: Evaluation, name: str, recipe: Recipe, rules: SwapRules | None = None) -> Composed:
+    """Make the faces of a recipe with a network, as the compose stage does unless other ``rules`` are given."""
     composer, people = evaluation.composers[name], evaluation.test.people.values
-    codes = composer.codes(people, np.arange(len(people)))
-    part, numbers = np.arange(len(composer.parts)), np.arange(len(recipe))
-    identity = people[recipe.base]
-    skin = composer.skin_offsets(identity, codes[recipe.base], codes[recipe.source, part], numbers)
-    displacements = evaluation.test.displacements[recipe.base] + skin
-    return Composed(recipe, identity, skin, displacements, composer, evaluation.model)
+    identity, numbers = people[recipe.base], np.arange(len(recipe))
+    taken = (recipe.source != recipe.base[:, None]).astype(np.float32)
+    swap = composer.swap(identity, people[recipe.source], taken, numbers, rules)
+    displacements = evaluation.test.displacements[recipe.base] + swap.skin
+    return Composed(recipe, identity, swap.skin, displacements, swap.kept, composer, evaluation.model)
 
 
 def blended(evaluation: Evaluation, recipe: Recipe) -> Composed:
@@ -108,4 +109,5 @@ def blended(evaluation: Evaluation, recipe: Recipe) -> Composed:
     weights = evaluation.weights.astype(np.float32)
     made = np.stack([np.einsum("nk,kni->ni", weights, faces[sources]) for sources in recipe.source])
     identity = evaluation.test.people.values[recipe.base]
-    return Composed(recipe, identity, made - faces[recipe.base], made, composer, evaluation.model)
+    kept = np.ones(len(recipe), np.float32)
+    return Composed(recipe, identity, made - faces[recipe.base], made, kept, composer, evaluation.model)

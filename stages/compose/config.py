@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from facegen.composition.composer import LIMIT
 from facegen.settings import Section
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -42,6 +43,11 @@ class ComposeConfig(Section):
     transfer: Literal["difference", "decode"] = "difference"
     """``difference`` adds to a face what the swap changes in the network's answer; ``decode`` takes that answer, and
     loses of the face what the network does not hold."""
+    fit: bool = True
+    """Fit size, place and pose of parts to each other."""
+    limit: Annotated[float, Field(gt=0)] | None = LIMIT
+    """mm: the most that a composed face may be off, root mean square over its skin, from the nearest face of the model.
+    Of a swap that leads farther only a share is done. ``null`` for no limit."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where the network runs. Each gives bytes of its own."""
 

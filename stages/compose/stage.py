@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from facegen.batch import Samples
 from facegen.composition.checkpoint import Composition, check_fits, read_checkpoint, shipped_weights
-from facegen.composition.composer import Composer
-from facegen.composition.projection import Projection
+from facegen.composition.composer import Composer, SwapRules
 from facegen.composition.skin import Skin
 from facegen.errors import ConfigurationError, WeightsError
 from facegen.morphable.model import MorphableModel
@@ -33,7 +32,7 @@ BLOCK = 64
 """Persons among whom parts are swapped: those of equal identity number // 64."""
 
 _REMEMBERED = 4096
-"""Persons whose codes are kept, for many faces have parts of the same."""
+"""Persons who are remembered."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class ComposeStage:
         composition, digest = _read(config, model)
         chances = _chances(config, composition.parts.names)
         self._composer = Composer(model, composition, config.device)
-        self._projection = Projection(model, self._composer.skin)
+        self._rules = SwapRules(config.transfer, config.fit, config.limit)
         self._chance = np.array(list(chances.values()))
         self.provenance = {
             "weights_sha256": digest,
@@ -86,6 +85,8 @@ class ComposeStage:
             "partners": config.partners,
             "alpha": [config.alpha.low, config.alpha.high],
             "transfer": config.transfer,
+            "fit": config.fit,
+            "limit": config.limit,
         }
 
     def compose(self, samples: Samples) -> Samples:
@@ -112,11 +113,11 @@ class ComposeStage:
             identity, place = own[rows], numbers[rows]
             # What overflows fails later, with its reason.
             with np.errstate(over="ignore", invalid="ignore"):
-                codes = composer.codes(identity, place)
-                swapped = self._mixed(composer, codes, swaps.source[rows], swaps.weight[rows])
-                skin = composer.skin_offsets(identity, codes, swapped, place, self._config.transfer)
-                offset[rows] = composer.offsets(identity, skin, place)
-        projected = self._projection.project(own, offset, numbers)
+                sources = self._sources(identity, swaps.source[rows], swaps.weight[rows])
+                swap = composer.swap(identity, sources, swaps.weight[rows], place, self._rules)
+                offset[rows] = composer.offsets(identity, swap.skin, place)
+                swaps.weight[rows] *= swap.kept[:, None]
+        projected = composer.projection.project(own, offset, numbers)
         return {
             "identity": projected.identity,
             "offset": projected.offset,
@@ -143,25 +144,22 @@ class ComposeStage:
             source[row, swapped] = partner[swapped]
         return _Swaps(source, weight)
 
-    def _mixed(self, composer: Composer, own: Float, source: Ints, weight: Float) -> Float:
-        """Part codes (P, K, Z): the own ones, and where the weight (P, K) is above 0 those of ``source`` (P, K)."""
-        mixed = own.copy()
+    def _sources(self, own: Float, source: Ints, weight: Float) -> Float:
+        """Coefficients (P, K, Ki) of who gives each part: the own ones, or those of ``source`` (P, K)."""
+        sources = np.repeat(own[:, None], source.shape[1], axis=1)
         row, part = np.nonzero(weight)
-        others = self._codes(composer, np.unique(source[row, part]))
-        theirs = np.stack([others[number][k] for number, k in zip(source[row, part].tolist(), part, strict=True)])
-        share = weight[row, part][:, None]
-        mixed[row, part] = (1 - share) * own[row, part] + share * theirs
-        return mixed
+        others, place = np.unique(source[row, part], return_inverse=True)
+        sources[row, part] = self._known(others)[place]
+        return sources
 
-    def _codes(self, composer: Composer, numbers: Ints) -> dict[int, Float]:
-        """Part codes (K, Z) of persons, by identity number, those of ``numbers`` among them."""
+    def _known(self, numbers: Ints) -> Float:
+        """Coefficients (P, Ki) of persons by identity number, remembered, for many faces have parts of the same."""
         if len(self._remembered) > _REMEMBERED:
             self._remembered.clear()
         missing = np.array([n for n in numbers.tolist() if n not in self._remembered], np.int64)
         if len(missing):
-            codes = composer.codes(self._people(missing), missing)
-            self._remembered.update(zip(missing.tolist(), codes, strict=True))
-        return self._remembered
+            self._remembered.update(zip(missing.tolist(), self._people(missing), strict=True))
+        return np.stack([self._remembered[number] for number in numbers.tolist()])
 
 
 def _distinct(identity: Float, numbers: Ints) -> tuple[Ints, Ints]:
