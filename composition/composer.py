@@ -25,9 +25,9 @@ Transfer = Literal["difference", "decode"]
 BLOCK = 16
 """Faces that go through the network at once."""
 
-LIMIT = 0.7
-"""mm: how far composed faces may be from the model's, unless told otherwise. On the embedded model parts of different
-people then make possible faces; a millimetre lets through some that nobody has."""
+LIMIT = 2.2
+"""mm: how far any vertex of a composed face may be from the model's faces, unless told otherwise. Parts of different
+people then make possible faces on the embedded model; twice as much lets through some that nobody has."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,9 @@ class SwapRules:
     fit: bool = True
     """Whether size, place and pose of parts are fitted to each other (:mod:`~facegen.composition.fitting`)."""
     limit: float | None = LIMIT
-    """mm: the most that a composed face may be off, root mean square over its skin, from the nearest face of the model.
-    Of a swap that leads farther only a share is done, all parts alike. ``None`` for no limit."""
+    """mm: the farthest that any vertex of its skin may be from the face of the model that comes nearest to it. Of a swap
+    that leads farther only a share is done, all parts alike; of one that takes all parts of one person always all.
+    ``None`` for no limit."""
 
 
 @dataclass(frozen=True)
@@ -122,18 +123,20 @@ class Composer:
         return Swap(skin, kept)
 
     def _swapped(self, identity: Float, mixed: Float, numbers: Ints, rules: SwapRules) -> tuple[Float, Float]:
-        shapes = np.stack([self.displacements(mixed[:, part], numbers) for part in range(mixed.shape[1])], axis=1)
-        if rules.fit:
-            for row, shape in enumerate(shapes):
-                shapes[row] = self._fitter.fit(shape.astype(np.float64))
+        parts = range(mixed.shape[1])
         own = self.codes(identity, numbers)
-        swapped = np.stack(
-            [self.encoded(shapes[:, part], numbers)[:, part] for part in range(mixed.shape[1])], axis=1
-        )  # fmt: skip
+        swapped = np.stack([self.codes(mixed[:, part], numbers)[:, part] for part in parts], axis=1)
         skin = self.skin_offsets(identity, own, swapped, numbers, rules.transfer)
+        if rules.fit:
+            shapes = np.stack([self.displacements(mixed[:, part], numbers) for part in parts], axis=1)
+            # The network knows faces where people have them: what the fit moves is added to what it makes.
+            for row, shape in enumerate(shapes.astype(np.float64)):
+                skin[row] += self._fitter.moved(shape).astype(np.float32)
         kept = np.ones(len(skin), np.float32)
         if rules.limit is not None:
-            off = self.projection.residual(skin, numbers)
+            off = self.projection.farthest(skin, numbers)
+            # A face whose parts are all of one person is that person, and how far the network is off no reason.
+            off[(mixed == mixed[:, :1]).all(axis=(1, 2))] = 0
             with np.errstate(divide="ignore", invalid="ignore"):
                 kept = np.where(off > rules.limit, np.float32(rules.limit) / off, np.float32(1)).astype(np.float32)
             skin = skin * kept[:, None, None]

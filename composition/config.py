@@ -54,8 +54,8 @@ class LossConfig(Section):
 
     cycle: Annotated[float, Field(ge=0, le=100)] = 0.1
     """Parts swapped, encoded again and swapped back have to give the faces they were of (Dubrovina et al. 2019)."""
-    locality: Annotated[float, Field(ge=0, le=100)] = 0.0
-    """A part that is swapped must not move vertices of the others (ours)."""
+    blend: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """Parts swapped have to make the vertices of the faces they are of, mixed by the local weights (ours)."""
     partition: Annotated[float, Field(ge=0, le=100)] = 0.0
     """Projections have to be those of a partition of the identity (Dubrovina et al. 2019; not in the paper)."""
     share: Annotated[float, Field(gt=0, le=1)] = 0.25
@@ -106,8 +106,8 @@ class WeightedConfig(NetworkConfig):
     def _can_start(self) -> WeightedConfig:
         if self.shared_map and self.start == "linear":
             raise ValueError("'shared_map: true' goes with 'start: random' alone")
-        if not self.local_weights and self.loss.locality:
-            raise ValueError("'loss.locality' needs 'local_weights'")
+        if not self.local_weights and self.loss.blend:
+            raise ValueError("'loss.blend' needs 'local_weights'")
         if not self.projections and self.loss.partition:
             raise ValueError("'loss.partition' needs 'projections'")
         return self

@@ -50,7 +50,7 @@ class Fitter:
         """
         area = vertex_areas(skin.mean, skin.triangles)
         count = weights.shape[1]
-        self._mean = skin.mean
+        self._mean, self._weights = skin.mean, weights
         self._inside = weights * area[:, None] / (weights * area[:, None]).sum(axis=0)
         mass = (weights * area[:, None]).sum(axis=0)
         self._anchor = count - 1 if parts.names[-1] == REST else int(mass.argmax())
@@ -100,6 +100,13 @@ class Fitter:
                 for k, (shape, place, centre) in enumerate(zip(shapes, places, centres, strict=True))
             ]
         )
+
+    def moved(self, shapes: Float) -> Float:
+        """(n, 3) mm: by how much fitting moves a face of parts (K, n, 3) that are mixed by their weights."""
+        fitted = self.fit(shapes)
+        if fitted is shapes:
+            return np.zeros(shapes.shape[1:])
+        return np.asarray(np.einsum("nk,kni->ni", self._weights, fitted - shapes))
 
     def _moves(self, away: Float, root: Float) -> Float:
         """(3m, 7) how places that are ``away`` (m, 3) from a centre move, each times its ``root`` (m,)."""

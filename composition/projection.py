@@ -66,12 +66,11 @@ class Projection:
             residual = np.sqrt(squared.mean(axis=1)).astype(np.float32)
         return Projected(found, rest, residual)
 
-    def residual(self, skin: Float, numbers: Ints) -> Float:
-        """(B,) mm: root mean square of what the coefficients cannot hold of offsets (B, n, 3) of the skin, finite."""
+    def farthest(self, skin: Float, numbers: Ints) -> Float:
+        """(B,) mm: the longest of what the coefficients cannot hold of offsets (B, n, 3) of the skin, finite."""
         moved = in_places(self._coefficients, skin, numbers, block=BLOCK)
         held = in_places(self._skin_shape, moved, numbers, block=BLOCK)
-        rest = np.square(skin.astype(np.float64) - held).sum(axis=2)
-        return np.asarray(np.sqrt(rest.mean(axis=1)), np.float32)
+        return np.asarray(np.linalg.norm(skin.astype(np.float64) - held, axis=2).max(axis=1), np.float32)
 
     def _take(self, identity: Float, offset: Float, rows: Ints, numbers: Ints) -> None:
         moved = in_places(self._coefficients, offset[np.ix_(rows, self._skin)], numbers, block=BLOCK)

@@ -219,47 +219,42 @@ class _Losses:
 
     def __init__(self, network: MeshAutoencoder, config: LossConfig, fine: torch.Tensor) -> None:
         self._network, self._config = network, config
-        self._elsewhere = (1 - fine).T[:, :, None]
-        """(K, n, 1) how little each vertex belongs to each part."""
+        self._fine = fine
+        """(n, K) how much each vertex belongs to each part."""
 
     def __call__(self, faces: torch.Tensor, random: torch.Generator) -> torch.Tensor:
         """Of faces (n, B, 3), in the network's units."""
         network, config = self._network, self._config
         codes = network.project(network.encode(faces))
-        made = network.decode(codes)
-        loss = (made - faces).abs().mean()
-        count = max(2, round(config.share * faces.shape[1]))
-        if faces.shape[1] >= 2 and (config.cycle or config.locality):
-            some, kept, truth = codes[:count], made[:, :count], faces[:, :count]
-            if config.cycle:
-                loss = loss + config.cycle * self._cycle(some, truth, random)
-            if config.locality:
-                loss = loss + config.locality * self._locality(some, kept, random)
+        loss = (network.decode(codes) - faces).abs().mean()
+        if faces.shape[1] >= 2 and (config.cycle or config.blend):
+            count = max(2, round(config.share * faces.shape[1]))
+            loss = loss + self._of_swaps(codes[:count], faces[:, :count], random)
         if config.partition and network.projections is not None:
             loss = loss + config.partition * partition_loss(network.projections)
         return loss
 
-    def _cycle(self, codes: torch.Tensor, faces: torch.Tensor, random: torch.Generator) -> torch.Tensor:
-        """``|D({u_k^(σ_k⁻¹)}) - x|``, each part k permuted by a σ_k of its own (Dubrovina et al. 2019, section 3.3)."""
-        network = self._network
+    def _of_swaps(self, codes: torch.Tensor, faces: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+        """Of part codes (B, K, Z) of faces (n, B, 3), each part k given to others by a permutation σ_k of its own.
+
+        The cycle (Dubrovina et al. 2019, section 3.3) encodes what is made and gives the parts back:
+        ``|D({u_k^(σ_k⁻¹)}) - x|``. The blend asks of what is made to be ``Σ_k W_k x^(σ_k)``.
+        """
+        network, config = self._network, self._config
         count, parts, _ = codes.shape
         orders = [torch.randperm(count, generator=random) for _ in range(parts)]
         there = torch.stack(orders, dim=1).to(codes.device)
-        back = torch.stack([order.argsort() for order in orders], dim=1).to(codes.device)
         column = torch.arange(parts, device=codes.device)
         mixed = network.decode(codes[there, column])
-        again = network.project(network.encode(mixed))
-        return (network.decode(again[back, column]) - faces).abs().mean()
-
-    def _locality(self, codes: torch.Tensor, made: torch.Tensor, random: torch.Generator) -> torch.Tensor:
-        """How far vertices of other parts move when one part of each face is another face's."""
-        count, parts, _ = codes.shape
-        part = torch.randint(parts, (count,), generator=random).to(codes.device)
-        row = torch.arange(count, device=codes.device)
-        swapped = codes.clone()
-        swapped[row, part] = codes[row.roll(1), part]
-        elsewhere = self._elsewhere[part].transpose(0, 1)
-        return ((self._network.decode(swapped) - made) * elsewhere).abs().mean()
+        loss = mixed.new_zeros(())
+        if config.blend:
+            wanted = torch.einsum("nk,nbki->nbi", self._fine, faces[:, there])
+            loss = loss + config.blend * (mixed - wanted).abs().mean()
+        if config.cycle:
+            back = torch.stack([order.argsort() for order in orders], dim=1).to(codes.device)
+            again = network.project(network.encode(mixed))
+            loss = loss + config.cycle * (network.decode(again[back, column]) - faces).abs().mean()
+        return loss
 
 
 def partition_loss(projections: torch.Tensor) -> torch.Tensor:

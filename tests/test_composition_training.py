@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from facegen.settings import validate
 from facegen.tests.autoencoders import SMALL, Studio, composition_of
 from facegen.tests.clean_faces import refusal
 
-FULL = WeightedConfig(**SMALL, loss=LossConfig(cycle=0.1, locality=0.2, partition=0.01))
+FULL = WeightedConfig(**SMALL, loss=LossConfig(cycle=0.1, blend=0.2, partition=0.01))
 RANDOM = {**SMALL, "start": "random"}
 METHODS: dict[str, WeightedConfig | ComaConfig] = {
     "full": FULL,
@@ -153,44 +152,39 @@ def test_the_partition_loss_is_that_of_the_formula() -> None:
     assert float(partition_loss(blocks)) == 0
 
 
-def test_the_cycle_loss_of_a_perfect_network_of_one_part_is_its_error(studio: Studio) -> None:
+def test_the_cycle_loss_of_a_network_of_one_part_is_its_error_twice_over(studio: Studio) -> None:
     """With one part a swap is another face: what comes back is the face encoded twice."""
-    network = new_network(
-        WeightedConfig(**SMALL),
-        studio.hierarchy,
-        replace(studio.parts, names=("face",), weights=np.ones((len(studio.parts.weights), 1), np.float32)),
-        0,
-    )
-    losses = training._Losses(network, LossConfig(), torch.ones(studio.hierarchy.sizes[0], 1))
+    network = new_network(ComaConfig(**SMALL), studio.hierarchy, studio.parts, 0)
+    losses = training._Losses(network, LossConfig(cycle=1), torch.ones(studio.hierarchy.sizes[0], 1))
     faces = torch.from_numpy(studio.faces.displacements[:6].transpose(1, 0, 2).copy()) / 5
     with torch.no_grad():
         codes = network.project(network.encode(faces))
         twice = network(network.decode(codes))
-        expected = (twice - faces).abs().mean()
-        assert torch.allclose(losses._cycle(codes, faces, torch.Generator().manual_seed(0)), expected, atol=1e-5)
+        found = losses._of_swaps(codes, faces, torch.Generator().manual_seed(0))
+        assert torch.allclose(found, (twice - faces).abs().mean(), atol=1e-5)
 
 
-def test_the_locality_loss_counts_what_moves_elsewhere(studio: Studio) -> None:
+@pytest.mark.parametrize(("cycle", "blend"), [(0.0, 0.5), (0.2, 0.0), (0.2, 0.5)])
+def test_the_losses_of_swaps_are_those_of_the_formulas(studio: Studio, cycle: float, blend: float) -> None:
     network = composition_of(studio).network
     fine = torch.from_numpy(studio.hierarchy.upsampled(studio.parts.weights).astype(np.float32))
-    losses = training._Losses(network, LossConfig(), fine)
-    faces = torch.from_numpy(studio.faces.displacements[:1].transpose(1, 0, 2).copy()) / network.scale
+    losses = training._Losses(network, LossConfig(cycle=cycle, blend=blend), fine)
+    faces = torch.from_numpy(studio.faces.displacements[:5].transpose(1, 0, 2).copy()) / network.scale
     codes = network.project(network.encode(faces))
-    made = network.decode(codes)
-    # Alone, a face swaps parts with itself.
-    assert float(losses._locality(codes, made, torch.Generator().manual_seed(0))) == 0
-    both = torch.from_numpy(studio.faces.displacements[:2].transpose(1, 0, 2).copy()) / network.scale
-    codes = network.project(network.encode(both))
-    made = network.decode(codes)
+    found = float(losses._of_swaps(codes, faces, torch.Generator().manual_seed(3)))
     random = torch.Generator().manual_seed(3)
-    found = float(losses._locality(codes, made, random))
-    parts = torch.randint(network.parts, (2,), generator=torch.Generator().manual_seed(3))
-    expected = 0.0
-    for row in range(2):
-        swapped = codes[row : row + 1].clone()
-        swapped[0, parts[row]] = codes[1 - row, parts[row]]
-        moved = (network.decode(swapped)[:, 0] - made[:, row]).abs() * (1 - fine[:, parts[row], None])
-        expected += float(moved.mean()) / 2
+    orders = [torch.randperm(5, generator=random).tolist() for _ in range(network.parts)]
+    mixed = torch.stack([torch.stack([codes[order[i], k] for k, order in enumerate(orders)]) for i in range(5)])
+    made = network.decode(mixed)
+    wanted = torch.stack(
+        [sum(fine[:, k, None] * faces[:, order[i]] for k, order in enumerate(orders)) for i in range(5)], dim=1
+    )
+    again = network.project(network.encode(made))
+    returned = torch.stack(
+        [torch.stack([again[order.index(i), k] for k, order in enumerate(orders)]) for i in range(5)]
+    )
+    back = network.decode(returned)
+    expected = blend * float((made - wanted).abs().mean()) + cycle * float((back - faces).abs().mean())
     assert found == pytest.approx(expected, rel=1e-4)
     assert found > 0
 
@@ -211,7 +205,7 @@ def test_configurations_that_contradict_themselves_are_refused() -> None:
 
     assert problem(channels=[8]) == "my.yaml: 'networks.one.channels' has 1 levels, 'factors' 2"
     assert "'shared_map: true' goes with 'start: random' alone" in problem(shared_map=True)
-    assert "'loss.locality' needs 'local_weights'" in problem(local_weights=False, loss={"locality": 1})
+    assert "'loss.blend' needs 'local_weights'" in problem(local_weights=False, loss={"blend": 1})
     assert "'loss.partition' needs 'projections'" in problem(projections=False, loss={"partition": 1})
     assert problem(latnt=3).startswith("my.yaml: unknown key 'networks.one.latnt'; did you mean 'latent'?")
     assert problem(schedule={"optimiser": "lbfgs"}) == (

@@ -46,8 +46,8 @@ class ComposeConfig(Section):
     fit: bool = True
     """Fit size, place and pose of parts to each other."""
     limit: Annotated[float, Field(gt=0)] | None = LIMIT
-    """mm: the most that a composed face may be off, root mean square over its skin, from the nearest face of the model.
-    Of a swap that leads farther only a share is done. ``null`` for no limit."""
+    """mm: the farthest that any vertex of its skin may be from the face of the model that comes nearest to it. Of a swap
+    that leads farther only a share is done. ``null`` for no limit."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where the network runs. Each gives bytes of its own."""
 
