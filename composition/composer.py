@@ -14,6 +14,7 @@ from facegen.composition.fitting import Fitter
 from facegen.composition.followers import Followers
 from facegen.composition.projection import Projection
 from facegen.composition.skin import Skin
+from facegen.composition.smoothing import Smoother
 from facegen.morphable.model import MorphableModel
 from facegen.places import in_places
 
@@ -25,9 +26,13 @@ Transfer = Literal["difference", "decode"]
 BLOCK = 16
 """Faces that go through the network at once."""
 
-LIMIT = 2.2
+LIMIT = 0.7
 """mm: how far any vertex of a composed face may be from the model's faces, unless told otherwise. Parts of different
 people then make possible faces on the embedded model; twice as much lets through some that nobody has."""
+
+
+SMOOTHING = 500.0
+"""Strength of the smoothing of what the model cannot hold of a change: waves shorter than about 22 edges go."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,11 @@ class SwapRules:
     """As :meth:`Composer.skin_offsets` has it."""
     fit: bool = True
     """Whether size, place and pose of parts are fitted to each other (:mod:`~facegen.composition.fitting`)."""
+    smooth: bool = True
+    """Whether what the model cannot hold of the change is smoothed: a network's answer is rougher than skin."""
     limit: float | None = LIMIT
-    """mm: the farthest that any vertex of its skin may be from the face of the model that comes nearest to it. Of a swap
-    that leads farther only a share is done, all parts alike; of one that takes all parts of one person always all.
+    """mm: the farthest that any vertex of its skin may be from the face of the model that comes nearest to it. Of a
+    swap that leads farther only a share is done, all parts alike; of one that takes all parts of one person always all.
     ``None`` for no limit."""
 
 
@@ -93,6 +100,7 @@ class Composer:
         self.projection = Projection(model, self.skin)
         """Onto the model's faces."""
         weights = composition.hierarchy.upsampled(composition.parts.weights)
+        self._smoother = Smoother(self.skin, SMOOTHING)
         self._fitter = Fitter(self.skin, composition.parts, weights)
 
     def swap(
@@ -114,7 +122,9 @@ class Composer:
         rules = rules or SwapRules()
         # Displacements are linear in the coefficients: a part in between is that of a person in between.
         mixed = (1 - alpha[:, :, None]) * identity[:, None] + alpha[:, :, None] * sources
-        mixed = np.where(alpha[:, :, None] == 0, identity[:, None], mixed).astype(np.float32)
+        # Of oneself, too, whatever the product rounds.
+        own = (alpha[:, :, None] == 0) | (sources == identity[:, None])
+        mixed = np.where(own, identity[:, None], mixed).astype(np.float32)
         usable = np.flatnonzero(np.isfinite(mixed).all(axis=(1, 2)) & np.isfinite(identity).all(axis=1))
         skin = np.full((len(identity), len(self.skin.vertices), 3), np.nan, np.float32)
         kept = np.ones(len(identity), np.float32)
@@ -132,6 +142,11 @@ class Composer:
             # The network knows faces where people have them: what the fit moves is added to what it makes.
             for row, shape in enumerate(shapes.astype(np.float64)):
                 skin[row] += self._fitter.moved(shape).astype(np.float32)
+        if rules.smooth:
+            held = self.projection.held(skin, numbers)
+            for row in np.flatnonzero(skin.any(axis=(1, 2))).tolist():
+                rest = skin[row].astype(np.float64) - held[row]
+                skin[row] = held[row] + self._smoother.smoothed(rest)
         kept = np.ones(len(skin), np.float32)
         if rules.limit is not None:
             off = self.projection.farthest(skin, numbers)

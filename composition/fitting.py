@@ -68,10 +68,10 @@ class Fitter:
 
         Args:
             shapes: (K, n, 3) mm, displacements from the mean face: the whole face that gives each part. Where all are
-                one face, nothing has to be done, and nothing is.
+                one face, or no parts meet, nothing has to be done, and nothing is.
         """
         count = len(shapes)
-        if all(np.array_equal(shapes[0], other) for other in shapes[1:]):
+        if not self._borders or all(np.array_equal(shapes[0], other) for other in shapes[1:]):
             return shapes
         places = shapes + self._mean
         centres = np.einsum("nk,kni->ki", self._inside, places)

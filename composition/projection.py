@@ -66,10 +66,14 @@ class Projection:
             residual = np.sqrt(squared.mean(axis=1)).astype(np.float32)
         return Projected(found, rest, residual)
 
+    def held(self, skin: Float, numbers: Ints) -> Float:
+        """(B, n, 3) mm: what the coefficients can hold of offsets (B, n, 3) of the skin, finite."""
+        moved = in_places(self._coefficients, skin, numbers, block=BLOCK)
+        return in_places(self._skin_shape, moved, numbers, block=BLOCK)
+
     def farthest(self, skin: Float, numbers: Ints) -> Float:
         """(B,) mm: the longest of what the coefficients cannot hold of offsets (B, n, 3) of the skin, finite."""
-        moved = in_places(self._coefficients, skin, numbers, block=BLOCK)
-        held = in_places(self._skin_shape, moved, numbers, block=BLOCK)
+        held = self.held(skin, numbers)
         return np.asarray(np.linalg.norm(skin.astype(np.float64) - held, axis=2).max(axis=1), np.float32)
 
     def _take(self, identity: Float, offset: Float, rows: Ints, numbers: Ints) -> None:

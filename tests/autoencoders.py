@@ -19,6 +19,8 @@ from facegen.morphable.model import MorphableModel
 
 FACTORS = (4, 3)
 CHANNELS = (8, 8)
+PARTS = PartsConfig(reach=40)
+"""On a mesh this coarse a wider reach tells the nose from the head."""
 SMALL: dict[str, Any] = {"channels": CHANNELS, "order": 3, "latent": 12, "schedule": {"epochs": 2, "batch": 8}}
 
 
@@ -36,7 +38,7 @@ def studio_of(model: MorphableModel) -> Studio:
     """24 people to learn from and 8 to test on."""
     faces, test = face_sets(model, 24, 8, 0)
     hierarchy = cached(faces.skin.mean, faces.skin.triangles, FACTORS)
-    parts = find_parts(PartsConfig(), faces.skin, hierarchy, faces.displacements.astype(np.float64))
+    parts = find_parts(PARTS, faces.skin, hierarchy, faces.displacements.astype(np.float64))
     return Studio(faces, test, hierarchy, parts)
 
 

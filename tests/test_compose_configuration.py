@@ -10,6 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facegen.composition.composer import LIMIT, SwapRules
 from facegen.errors import ConfigurationError
 from facegen.settings import validate
 from facegen.stages.compose.config import ComposeConfig
@@ -31,12 +32,17 @@ def test_nothing_is_composed_unless_said() -> None:
 def test_everything_that_can_be_said() -> None:
     found = parsed(
         "{weights: $W/a.safetensors, probability: 0.2, parts: {nose: 1, eyes: 0}, partners: one, "
-        "alpha: {low: 0.25, high: 0.75}, transfer: decode, device: cuda}"
+        "alpha: {low: 0.25, high: 0.75}, transfer: decode, fit: false, smooth: false, limit: 0.75, device: cuda}"
     )
     assert str(found.weights) == "$W/a.safetensors"
     assert (found.probability, found.parts, found.partners) == (0.2, {"nose": 1, "eyes": 0}, "one")
     assert (found.alpha.low, found.alpha.high, found.transfer, found.device) == (0.25, 0.75, "decode", "cuda")
+    assert (found.fit, found.smooth, found.limit) == (False, False, 0.75)
     assert parsed("{alpha: {low: 0.5}}").alpha.high == 1
+    assert parsed("{limit: null}").limit is None
+    plain, rules = parsed("{}"), SwapRules()
+    assert (plain.fit, plain.smooth, plain.limit) == (rules.fit, rules.smooth, rules.limit) == (True, True, LIMIT)
+    assert (parsed("{fit: off}").fit, parsed("{fit: yes}").fit) == (False, True)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +57,13 @@ def test_everything_that_can_be_said() -> None:
         ("{alpha: {low: 0.9, high: 0.1}}", "'compose.alpha': 'low' is 0.9, above 'high', 0.1"),
         ("{alpha: 0.5}", "'compose.alpha': expected a mapping of settings, found 0.5"),
         ("{transfer: copy}", "'compose.transfer': input should be 'difference' or 'decode', found 'copy'"),
+        ("{fit: 3}", "'compose.fit': "),
+        ("{smooth: much}", "'compose.smooth': "),
+        ("{limit: 0}", "'compose.limit': input should be greater than 0, found 0"),
+        ("{limit: -2.2}", "'compose.limit': input should be greater than 0, found -2.2"),
+        ("{limit: .nan}", "'compose.limit': "),
+        ("{limit: .inf}", "'compose.limit': "),
+        ("{limit: none}", "'compose.limit': "),
         ("{device: gpu}", "'compose.device': input should be 'cpu' or 'cuda', found 'gpu'"),
         ("{weigths: shipped}", "unknown key 'compose.weigths'; did you mean 'weights'?"),
     ],

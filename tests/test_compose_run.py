@@ -13,6 +13,7 @@ import yaml
 import zarr
 
 from facegen.benchmarks import run as benchmark
+from facegen.composition.composer import LIMIT
 from facegen.composition.skin import Skin
 from facegen.dataset import FaceDataset
 from facegen.morphable.model import MorphableModel
@@ -187,6 +188,9 @@ def test_the_run_tells_what_composed_it(run: Path, autoencoder: Path, studio: St
         "partners": "each",
         "alpha": [0.5, 1.0],
         "transfer": "difference",
+        "fit": True,
+        "smooth": True,
+        "limit": LIMIT,
     }
     assert list(attributes["parts"]) == list(studio.parts.names)
     assert yaml.safe_load((run / "run.yaml").read_text())["composer"] == attributes
@@ -229,11 +233,13 @@ def test_the_fingerprint_counts_weights_by_content(autoencoder: Path, studio: St
 
     part = studio.parts.names[0]
     assert of() == of(tmp_path / "elsewhere.safetensors") == of(probability=0.5, parts={part: 0.5})
+    assert of() == of(fit=True, smooth=True, limit=LIMIT)
     other = write_autoencoder(tmp_path, studio, "other", training={"about": "the same weights"})
     assert of() == of(other)
     different = [
         of(), of(probability=0.4), of(parts={part: 0.4}), of(partners="one"), of(alpha={"low": 0.5}),
-        of(alpha={"low": 0.5, "high": 0.5}), of(transfer="decode"), planned({}).fingerprint,
+        of(alpha={"low": 0.5, "high": 0.5}), of(transfer="decode"), of(fit=False), of(smooth=False), of(limit=None),
+        of(limit=1), planned({}).fingerprint,
     ]  # fmt: skip
     assert len(set(different)) == len(different)
     assert planned({}).fingerprint == planned({"probability": 0.1, "partners": "one", "device": "cuda"}).fingerprint

@@ -14,8 +14,10 @@ import torch
 from numpy.typing import NDArray
 
 from facegen.batch import Samples
-from facegen.composition.checkpoint import write_checkpoint
+from facegen.composition.checkpoint import read_checkpoint, write_checkpoint
+from facegen.composition.composer import LIMIT, SwapRules
 from facegen.composition.config import ComaConfig
+from facegen.composition.fitting import Fitter
 from facegen.composition.skin import Skin
 from facegen.errors import ConfigurationError, ModelError, WeightsError
 from facegen.morphable.model import MorphableModel
@@ -44,6 +46,10 @@ def sampler(model: MorphableModel, seed: int = 0, **config: Any) -> Sampler:
 def drawn(model: MorphableModel, faces: NDArray[np.int64] = FACES, seed: int = 0, **config: Any) -> Samples:
     """What the stages before hand over."""
     return sampler(model, seed, **config).draw(faces)
+
+
+PLAIN: dict[str, Any] = {"fit": False, "smooth": False, "limit": None}
+"""Settings by which parts are put on a face as they are."""
 
 
 @pytest.fixture
@@ -135,25 +141,63 @@ def test_the_labels_are_the_projection(head: MorphableModel, stage_of: Callable[
     np.testing.assert_allclose(composed.identity_residual, np.sqrt(residual / len(skin)), rtol=1e-3)
 
 
-def test_a_mesh_is_built_of_codes(head: MorphableModel, stage_of: Callable[..., ComposeStage]) -> None:
+@pytest.mark.parametrize("fit", [False, True])
+def test_a_mesh_is_built_of_codes(
+    head: MorphableModel, stage_of: Callable[..., ComposeStage], autoencoder: Path, *, fit: bool
+) -> None:
     """Against the definition, step by step with the composer's own methods."""
-    stage = stage_of(alpha={"low": 0.2, "high": 0.9})
+    stage = stage_of(alpha={"low": 0.2, "high": 0.9}, **{**PLAIN, "fit": fit})
     samples = drawn(head, FACES[:40])
     composed = stage.compose(samples)
     _, source, weight = fields_of(composed)
     composer = stage._composer
     assert composer is not None
     numbers = samples.identity_number
-    own = composer.codes(samples.identity, numbers)
-    mixed = own.copy()
+    people = np.repeat(samples.identity[:, None], len(composer.parts), axis=1)
     for row, part in zip(*np.nonzero(weight), strict=True):
-        number = source[row : row + 1, part]
-        theirs = composer.codes(sampler(head).identities(number), number)[0, part]
-        share = weight[row, part]
-        mixed[row, part] = (1 - share) * own[row, part] + share * theirs
-    offset = composer.offsets(samples.identity, composer.skin_offsets(samples.identity, own, mixed, numbers), numbers)
+        other, share = sampler(head).identities(source[row : row + 1, part])[0], weight[row, part]
+        people[row, part] = (1 - share) * samples.identity[row] + share * other
+    codes = [composer.codes(people[:, part], numbers)[:, part] for part in range(people.shape[1])]
+    own = composer.codes(samples.identity, numbers)
+    skin = composer.skin_offsets(samples.identity, own, np.stack(codes, axis=1), numbers)
+    if fit:
+        composition = read_checkpoint(autoencoder)[0]
+        weights = composition.hierarchy.upsampled(composition.parts.weights)
+        fitter = Fitter(composer.skin, composition.parts, weights)
+        shapes = [composer.displacements(people[:, part], numbers) for part in range(people.shape[1])]
+        skin += np.stack([fitter.moved(faces) for faces in np.stack(shapes, axis=1).astype(np.float64)])
+    offset = composer.offsets(samples.identity, skin, numbers)
     still = np.zeros((40, len(head.expression_names)), np.float32)
     np.testing.assert_allclose(neutral(head, composed), head.decode(samples.identity, still) + offset, atol=2e-4)
+
+
+@pytest.mark.parametrize("limit", [0.5 * LIMIT, LIMIT])
+def test_what_the_limit_takes_back_is_told(
+    head: MorphableModel, stage_of: Callable[..., ComposeStage], limit: float
+) -> None:
+    samples, numbers = drawn(head, FACES[:40]), FACES[:40]
+    settings: dict[str, Any] = {"probability": 0.8, "alpha": {"low": 0.4}}
+    stage = stage_of(limit=limit, **settings)
+    composed, free = stage.compose(samples), stage_of(limit=None, **settings).compose(samples)
+    offset, source, weight = fields_of(composed)
+    drawn_weight = stage._draw(numbers, np.ones(40, np.bool_)).weight
+    np.testing.assert_array_equal(fields_of(free)[2], drawn_weight)
+    np.testing.assert_array_equal(fields_of(free)[1], source)
+    composer = stage._composer
+    assert composer is not None
+    sources = sampler(head).identities(source.reshape(-1)).reshape(*source.shape, -1)
+    swap = composer.swap(samples.identity, sources, drawn_weight, numbers, SwapRules(limit=limit))
+    assert (swap.kept < 0.99).any()
+    assert weight.tobytes() == (drawn_weight * swap.kept[:, None]).tobytes()
+    # A swap of which a share is done is still told to be one.
+    np.testing.assert_array_equal(weight > 0, drawn_weight > 0)
+    whole = swap.kept == 1
+    assert offset[whole].tobytes() == fields_of(free)[0][whole].tobytes()
+    assert composed.identity_residual is not None
+    assert free.identity_residual is not None
+    assert composed.identity_residual.max() <= limit * (1 + 1e-4)
+    expected = free.identity_residual * swap.kept
+    np.testing.assert_allclose(composed.identity_residual, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_nothing_to_compose_is_the_same_object(head: MorphableModel, stage_of: Callable[..., ComposeStage]) -> None:
@@ -186,16 +230,18 @@ def test_composing_again_is_composing_once(head: MorphableModel, stage_of: Calla
 
 def test_partners_are_others_of_the_same_block(head: MorphableModel, stage_of: Callable[..., ComposeStage]) -> None:
     faces = np.arange(300)
-    _, source, weight = fields_of(stage_of(probability=1).compose(drawn(head, faces)))
+    _, source, weight = fields_of(stage_of(probability=1, **PLAIN).compose(drawn(head, faces)))
     assert (source // BLOCK == faces[:, None] // BLOCK).all()
     assert (source != faces[:, None]).all()
     assert (weight == 1).all()
     # Each part is of a person of its own, and every other of the block may be chosen.
     assert any(len(set(row)) > 2 for row in source.tolist())
     assert len(np.unique(source[faces < BLOCK])) > 55
-    _, source, _ = fields_of(stage_of(probability=1, partners="one").compose(drawn(head, faces)))
+    _, source, weight = fields_of(stage_of(probability=1, partners="one").compose(drawn(head, faces)))
     assert (source == source[:, :1]).all()
     assert source.max() > 300
+    # All of one person is never too much.
+    assert (weight == 1).all()
 
 
 def test_chances_are_by_part(head: MorphableModel, stage_of: Callable[..., ComposeStage]) -> None:
@@ -325,13 +371,18 @@ def test_what_is_rendered_is_the_composed_face(head: MorphableModel, stage_of: C
 def test_provenance(stage_of: Callable[..., ComposeStage], autoencoder: Path) -> None:
     card = json.loads(autoencoder.with_suffix(".json").read_text())
     first = card["parts"][0]
-    found = stage_of(probability=0.25, parts={first: 1}, partners="one", alpha={"low": 0.5}, transfer="decode")
+    plain = stage_of().provenance
+    assert (plain["transfer"], plain["fit"], plain["smooth"], plain["limit"]) == ("difference", True, True, LIMIT)
+    found = stage_of(probability=0.25, parts={first: 1}, partners="one", alpha={"low": 0.5}, transfer="decode", **PLAIN)
     assert found.provenance == {
         "weights_sha256": card["weights_sha256"],
         "parts": {name: 1.0 if name == first else 0.25 for name in card["parts"]},
         "partners": "one",
         "alpha": [0.5, 1.0],
         "transfer": "decode",
+        "fit": False,
+        "smooth": False,
+        "limit": None,
     }
     assert list(found.provenance["parts"]) == card["parts"]
 
@@ -396,8 +447,8 @@ class TestRefusals:
         assert stage_of(weights=f"$FACEGEN_TEST_WEIGHTS/{autoencoder.name}").provenance == stage_of().provenance
 
     def test_parts(self, autoencoder: Path, studio: Studio, tmp_path: Path) -> None:
-        line = self.refusal(tmp_path, weights=str(autoencoder), parts={"mouht": 0.5})
-        assert line == "compose.parts: unknown 'mouht' to these weights; did you mean 'mouth'?"
+        line = self.refusal(tmp_path, weights=str(autoencoder), parts={"noes": 0.5})
+        assert line == "compose.parts: unknown 'noes' to these weights; did you mean 'nose'?"
         line = self.refusal(tmp_path, weights=str(autoencoder), parts={"zzz": 0.5})
         assert line == f"compose.parts: unknown 'zzz' to these weights; known: {', '.join(studio.parts.names)}"
 

@@ -7,22 +7,25 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from facegen.composition.hierarchy import Hierarchy, Step, build
+from facegen.composition.hierarchy import Hierarchy, Step, build, cached
 from facegen.composition.parts import (
     OUTSIDE,
     POCKETS,
     REST,
     Parts,
     PartsConfig,
+    _joined,
     blend_locality,
     find_parts,
     hoyer_sparsity,
     overlap,
+    vertex_areas,
     whole,
 )
 from facegen.errors import MissingDependencyError, ModelError
@@ -42,6 +45,14 @@ CONFIGS = {
     "with a floor": PartsConfig(floor=0.05),
     "soft": PartsConfig(sharpness=1),
 }
+
+
+@pytest.fixture(scope="module")
+def studio(studio: Studio) -> Studio:
+    """A finer mesh than others need: on it each part that is looked for can move by itself."""
+    skin = studio.faces.skin
+    hierarchy = cached(skin.mean, skin.triangles, (4,))
+    return replace(studio, hierarchy=hierarchy, parts=find_parts(PartsConfig(), skin, hierarchy, moves(studio)))
 
 
 def moves(studio: Studio) -> Float:
@@ -116,12 +127,71 @@ def test_a_sum_of_joined_parts_is_the_joined_part(studio: Studio) -> None:
         np.testing.assert_allclose(apart[:, subsets].sum(axis=1), column, rtol=0, atol=1e-6)
 
 
+def unchanged(triangles: NDArray[np.int64]) -> Hierarchy:
+    """A hierarchy that keeps all vertices of a mesh."""
+    vertex = np.arange(int(triangles.max()) + 1)
+    weights = np.tile(np.array([1, 0, 0], np.float32), (len(vertex), 1))
+    return Hierarchy(triangles, (Step(vertex, triangles, np.repeat(vertex[:, None], 3, axis=1), weights),))
+
+
 def symmetric(studio: Studio) -> Hierarchy:
     """A hierarchy that keeps all vertices of the skin, which is the mirror image of itself."""
+    return unchanged(studio.faces.skin.triangles)
+
+
+SIDE = 20
+
+
+def small_part_on_a_line(share: float) -> tuple[Float, Hierarchy]:
+    """Weights (400, 3) on a square grid: a small part, what lies left of a line, and the rest, right of it.
+
+    Nowhere does the small part have most of the weight; of its 10 columns the ``share`` lies right of the line.
+    """
+    corner = np.arange(SIDE * SIDE).reshape(SIDE, SIDE)
+    a, b, c, d = (corner[i : SIDE - 1 + i, j : SIDE - 1 + j].reshape(-1) for i, j in np.ndindex(2, 2))
+    triangles = np.concatenate([np.column_stack([a, c, b]), np.column_stack([b, c, d])]).astype(np.int64)
+    row, column = np.divmod(np.arange(SIDE * SIDE), SIDE)
+    inside = (abs(row - 9.5) < 5) & (abs(column - 9.5) < 5)
+    right = column >= 15 - round(10 * share)
+    weights = np.zeros((SIDE * SIDE, 3))
+    weights[inside, 0] = 0.4
+    weights[~right, 1] = 1 - weights[~right, 0]
+    weights[right, 2] = 1 - weights[right, 0]
+    return weights, unchanged(triangles)
+
+
+@pytest.mark.parametrize(("share", "rest", "joins"), [
+    (0.1, True, 1), (0.3, True, 2), (0.6, True, 2), (0.1, False, 1), (0.3, False, 1), (0.6, False, 2),
+])  # fmt: skip
+def test_a_part_too_small_that_borders_the_rest_joins_the_rest(share: float, *, rest: bool, joins: int) -> None:
+    weights, hierarchy = small_part_on_a_line(share)
+    edges = {tuple(sorted((int(t[i]), int(t[i - 1])))) for t in hierarchy.meshes[-1] for i in range(3)}
+    common = [sum(weights[i, 0] * weights[j, k] + weights[j, 0] * weights[i, k] for i, j in edges) for k in (1, 2)]
+    # Nearly as much as with the other, but less; or hardly anything; or more.
+    assert (common[1] / common[0] < 0.25) == (share == 0.1)
+    assert (common[1] > common[0]) == (share == 0.6)
+    displacements = np.ones((1, SIDE * SIDE, 3))
+    joined = _joined(weights.copy(), 0.5, hierarchy, displacements, rest=rest)
+    expected = weights[:, 1:].copy()
+    expected[:, joins - 1] += weights[:, 0]
+    np.testing.assert_allclose(joined, expected, rtol=0, atol=1e-15)
+    # One that may move by itself stays.
+    np.testing.assert_array_equal(_joined(weights.copy(), 0.0, hierarchy, displacements, rest=rest), weights)
+
+
+def test_areas_of_vertices(studio: Studio) -> None:
     skin = studio.faces.skin
-    vertex = np.arange(len(skin.mean))
-    weights = np.tile(np.array([1, 0, 0], np.float32), (len(vertex), 1))
-    return Hierarchy(skin.triangles, (Step(vertex, skin.triangles, np.repeat(vertex[:, None], 3, axis=1), weights),))
+    mesh = trimesh.Trimesh(skin.mean, skin.triangles, process=False)
+    area = np.zeros(len(skin.mean))
+    for corner in range(3):
+        area += np.bincount(skin.triangles[:, corner], mesh.area_faces / 3, len(area))
+    found = vertex_areas(skin.mean, skin.triangles)
+    assert area.min() > 1e-3 * area.mean()
+    np.testing.assert_allclose(found, area, rtol=1e-9)
+    assert found.sum() == pytest.approx(mesh.area, rel=1e-9)
+    # A vertex of no triangle has a little.
+    alone = vertex_areas(np.concatenate([skin.mean, [[0, 0, 0]]]), skin.triangles)
+    assert 0 < alone[-1] < alone[:-1].min()
 
 
 @pytest.mark.parametrize("kind", ["displacement", "correlation"])

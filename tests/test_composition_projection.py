@@ -59,6 +59,24 @@ def test_it_is_the_least_squares_solution(
     assert (found.identity.dtype, found.offset.dtype, found.residual.dtype) == (np.float32,) * 3
 
 
+def test_the_farthest_is_what_least_squares_leaves(
+    head: MorphableModel, skin: Skin, projection: Projection, faces: tuple[Float, Float]
+) -> None:
+    offset = faces[1][:, skin.vertices]
+    basis = head.identity_basis[:, skin.vertices].reshape(len(faces[0][0]), -1).T.astype(np.float64)
+    flat = offset.reshape(COUNT, -1).T.astype(np.float64)
+    rest = (flat - basis @ np.linalg.lstsq(basis, flat, rcond=None)[0]).T.reshape(offset.shape)
+    numbers = np.arange(COUNT) * 3 + 5
+    found = projection.farthest(offset, numbers)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, np.linalg.norm(rest, axis=2).max(axis=1), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(found[::5], 0)
+    # No root mean square is longer than the longest.
+    assert (projection.project(*faces, numbers).residual <= found * (1 + 1e-5)).all()
+    for rows in (np.array([3]), np.arange(COUNT)[::-1]):
+        assert projection.farthest(offset[rows], numbers[rows]).tobytes() == found[rows].tobytes()
+
+
 def test_the_mesh_stays(head: MorphableModel, projection: Projection, faces: tuple[Float, Float]) -> None:
     identity, offset = faces
     found = projection.project(identity, offset, np.arange(COUNT))

@@ -18,10 +18,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from facegen.composition.composer import SMOOTHING, SwapRules
 from facegen.composition.faces import Faces
+from facegen.composition.fitting import Fitter
 from facegen.composition.parts import blend_locality
+from facegen.composition.smoothing import Smoother
 from facegen.evaluation.compose import locality, report
-from facegen.evaluation.compose.diversity import BLENDED, MIXED, SWAPPED, TEST, TRAIN
+from facegen.evaluation.compose.diversity import BLENDED, MIXED, SWAPPED, TEST, TRAIN, UNFITTED
 from facegen.evaluation.compose.ellipse import Ellipse
 from facegen.evaluation.compose.heat import heat, heated, linear, palette
 from facegen.evaluation.compose.people_sheet import write_people_sheet
@@ -33,7 +36,7 @@ from facegen.evaluation.compose.subject import SOURCES, TARGETS, Evaluation
 from facegen.evaluation.compose.synthesis import blended, compose, recombinations, single_swaps
 from facegen.evaluation.judging import judge_for
 from facegen.morphable.model import MorphableModel
-from facegen.tests.autoencoders import SMALL, Studio, write_autoencoder
+from facegen.tests.autoencoders import PARTS, SMALL, Studio, write_autoencoder
 from facegen.tests.command import Outcome, facegen, only_line, tree
 
 TINY = {**SMALL, "schedule": {"epochs": 1, "batch": 8}}
@@ -43,6 +46,7 @@ CONFIG: dict[str, Any] = {
     "model": {"resolution": "coarse", "bust": False},
     "people": {"train": 40, "test": 17},
     "factors": [4, 3],
+    "parts": PARTS.model_dump(),
     "networks": {
         "plain": {"method": "coma", **TINY},
         "no-weights": {"method": "weighted", "local_weights": False, **TINY},
@@ -191,11 +195,20 @@ def test_locality_by_hand(evaluated: tuple[dict[str, Any], Path], evaluation: Ev
 
 def test_what_networks_are_compared_with(evaluated: tuple[dict[str, Any], Path], evaluation: Evaluation) -> None:
     found = evaluated[0]["locality"]
-    assert list(found) == [*WEIGHTED, locality.BLEND, locality.WHOLE]
+    assert list(found) == [*WEIGHTED, locality.FITTED, locality.BLEND, locality.WHOLE]
     faces = evaluation.test.displacements.astype(np.float64)
     expected = blend_locality(evaluation.weights, faces[evaluation.partners] - faces)
     blend = [one["locality"] for one in found[locality.BLEND]["parts"].values()]
     np.testing.assert_allclose(blend, expected, rtol=1e-4)
+    # As the stage has it: one part of the partner, fitted, and less of it where it leads too far.
+    people, part = evaluation.test.people.values, 1
+    alpha = np.tile(np.eye(len(evaluation.parts), dtype=np.float32)[part], (17, 1))
+    sources = np.repeat(people[evaluation.partners][:, None], len(evaluation.parts), axis=1)
+    swap = evaluation.composers["full"].swap(people, sources, alpha, np.arange(17), SwapRules())
+    squared = np.square(swap.skin, dtype=np.float64).sum(axis=(0, 2))
+    one = found[locality.FITTED]["parts"][evaluation.parts[part]]
+    assert one["locality"] == pytest.approx(squared[evaluation.owner == part].sum() / squared.sum(), rel=1e-3)
+    assert found[locality.FITTED]["codes"] is None
     # Moving everything is as local to all parts together as can be: each vertex is of one of them.
     assert sum(one["locality"] for one in found[locality.WHOLE]["parts"].values()) == pytest.approx(1, rel=1e-4)
     for one in found.values():
@@ -270,7 +283,9 @@ def test_every_part_of_another_person(faces: int, parts: int, seed: int) -> None
 
 def test_composed_faces_are_what_their_codes_say(evaluation: Evaluation) -> None:
     recipe = recombinations(17, len(evaluation.parts), 3, 0)
-    made, codec = compose(evaluation, "full", recipe), evaluation.codecs["full"]
+    made = compose(evaluation, "full", recipe, report.RAW)
+    codec = evaluation.codecs["full"]
+    np.testing.assert_array_equal(made.kept, 1)
     codes = codec.parts(evaluation.test.displacements)
     mixed = np.stack([[codes[face, part] for part, face in enumerate(row)] for row in recipe.source.tolist()])
     expected = evaluation.test.displacements[recipe.base] + codec.decoded(mixed) - codec.decoded(codes[recipe.base])
@@ -279,21 +294,51 @@ def test_composed_faces_are_what_their_codes_say(evaluation: Evaluation) -> None
     np.testing.assert_allclose(vertices[:, skin.vertices], skin.mean + expected, atol=1e-2)
 
 
+def test_faces_are_composed_as_the_stage_does_unless_told_otherwise(evaluation: Evaluation) -> None:
+    recipe = recombinations(17, len(evaluation.parts), 6, 0)
+    people, numbers = evaluation.test.people.values, np.arange(6)
+    alpha = (recipe.source != recipe.base[:, None]).astype(np.float32)
+    for rules in (SwapRules(), SwapRules(limit=0.2), SwapRules("decode", fit=False), report.RAW):
+        made = compose(evaluation, "full", recipe, rules)
+        sources = np.stack([people[row] for row in recipe.source])
+        swap = evaluation.composers["full"].swap(people[recipe.base], sources, alpha, numbers, rules)
+        assert made.skin.tobytes() == swap.skin.tobytes()
+        assert made.kept.tobytes() == swap.kept.tobytes()
+        np.testing.assert_array_equal(made.displacements, evaluation.test.displacements[recipe.base] + swap.skin)
+        if rules == SwapRules():
+            assert compose(evaluation, "full", recipe).skin.tobytes() == made.skin.tobytes()
+        if rules.limit == 0.2:
+            assert (made.kept < 1).any()
+
+
 def test_a_blend_of_one_person_is_that_person(evaluation: Evaluation) -> None:
     recipe = recombinations(17, len(evaluation.parts), 2, 0)
     alone = replace(recipe, source=np.repeat(recipe.base[:, None], len(evaluation.parts), axis=1))
     np.testing.assert_allclose(blended(evaluation, alone).skin, 0, atol=1e-4)
+    np.testing.assert_array_equal(blended(evaluation, recipe).kept, 1)
 
 
 def test_steps_between_two_people(evaluation: Evaluation) -> None:
     rows, codec = interpolation(evaluation, "full"), evaluation.codecs["full"]
     source, target = most_different(evaluation)
-    own, other = codec.parts(evaluation.test.displacements[[source, target]])
+    own, other = evaluation.test.displacements[[source, target]]
     part, skin = 2, evaluation.test.skin.vertices
     assert rows.offsets.shape == (len(evaluation.parts), STEPS, len(evaluation.model.mean), 3)
-    codes = np.repeat(own[None], STEPS, axis=0)
-    codes[:, part] = [own[part] + alpha * (other[part] - own[part]) for alpha in np.arange(1, 9) / 9]
-    made = codec.decoded(codes) - codec.decoded(own[None])
+    between = np.stack([own + alpha * (other - own) for alpha in np.arange(1, 9, dtype=np.float32) / 9])
+    codes = np.repeat(codec.parts(own[None]), STEPS, axis=0)
+    codes[:, part] = codec.parts(between)[:, part]
+    made = codec.decoded(codes) - codec.decoded(codec.parts(own[None]))
+    # As far as it goes, whatever limit the stage has, and fitted.
+    fitter = Fitter(evaluation.test.skin, evaluation.trained["full"][0].parts, evaluation.weights)
+    shapes = np.repeat(own[None, None], len(evaluation.parts), axis=1).repeat(STEPS, axis=0).astype(np.float64)
+    shapes[:, part] = between
+    made = made + np.stack([fitter.moved(faces) for faces in shapes])
+    # What the model cannot hold of it is smoothed.
+    basis = evaluation.model.identity_basis[:, skin].reshape(len(evaluation.model.identity_names), -1).T
+    flat = made.reshape(STEPS, -1).T
+    rest = (flat - basis @ np.linalg.lstsq(basis, flat, rcond=None)[0]).T.reshape(made.shape)
+    smoother = Smoother(evaluation.test.skin, SMOOTHING)
+    made = made - rest + np.stack([smoother.smoothed(one) for one in rest])
     np.testing.assert_allclose(rows.offsets[part][:, skin], made, atol=1e-3)
     np.testing.assert_allclose(rows.moved[part], np.linalg.norm(made[-1] - made[0], axis=1), atol=1e-3)
 
@@ -333,8 +378,9 @@ def test_what_an_ellipse_encloses(a: float, b: float, angle: float, shift: float
 # --- diversity, possibility, seams ---
 
 
-def test_codes_in_a_plane(evaluated: tuple[dict[str, Any], Path], evaluation: Evaluation) -> None:
-    codes = evaluated[0]["codes"]
+@pytest.mark.parametrize("key", ["codes", "codes_as_composed"])
+def test_codes_in_a_plane(evaluated: tuple[dict[str, Any], Path], evaluation: Evaluation, key: str) -> None:
+    codes = evaluated[0][key]
     assert codes["faces"] == {TRAIN: 40, TEST: 17, SWAPPED: min(220, 55 * len(evaluation.parts)), MIXED: 12}
     assert list(codes["planes"]) == ["PCA", "t-SNE"]
     for plane in codes["planes"].values():
@@ -350,8 +396,11 @@ def test_codes_in_a_plane(evaluated: tuple[dict[str, Any], Path], evaluation: Ev
 def test_possible_faces(evaluated: tuple[dict[str, Any], Path], evaluation: Evaluation) -> None:
     found, swaps = evaluated[0]["possible"], min(220, 55 * len(evaluation.parts))
     assert {name: one["faces"] for name, one in found.items()} == {
-        POPULATION: swaps, SWAPPED: swaps, MIXED: 12, BLENDED: 12,
+        POPULATION: swaps, SWAPPED: swaps, MIXED: 12, UNFITTED: 12, BLENDED: 12,
     }  # fmt: skip
+    recipe = recombinations(17, len(evaluation.parts), 12, 2)
+    assert found[MIXED]["kept"] == pytest.approx(compose(evaluation, "full", recipe).kept.mean(), rel=1e-4)
+    assert [found[name]["kept"] for name in (POPULATION, UNFITTED, BLENDED)] == [1, 1, 1]
     assert found[POPULATION]["share"] >= 0.98
     for one in found.values():
         rejected = round((1 - one["share"]) * one["faces"])
@@ -392,8 +441,16 @@ def test_seams(evaluated: tuple[dict[str, Any], Path], evaluation: Evaluation) -
         assert shares == sorted(shares)
         assert one["p95"] >= one["median"] >= 0
     # Hard borders are found, and found between the parts.
-    assert sets[CUT]["median"] > 3 * sets[BLENDED]["median"] > 0
     assert sets[CUT]["outside"] > 3 * sets[CUT]["elsewhere"]
+    # They are found in every face: worse than a soft blend of the same parts, and far worse than what is composed.
+    recipe = recombinations(17, len(evaluation.parts), 12, 2)
+    mixed = compose(evaluation, "full", recipe)
+    excess = seams(evaluation, mixed, mixed, blended(evaluation, recipe))
+    for name in (MIXED, BLENDED, CUT):
+        assert sets[name]["median"] == pytest.approx(np.median(excess.largest(name)), rel=1e-3)
+    assert (excess.largest(CUT) > excess.largest(BLENDED)).all()
+    assert (excess.largest(CUT) > 3 * excess.largest(MIXED)).all()
+    assert (excess.largest(BLENDED) > 0).all()
 
 
 def test_faces_that_the_range_is_taken_from_are_in_it(evaluation: Evaluation) -> None:
@@ -426,7 +483,7 @@ def test_an_evaluation_is_the_same_again(evaluated: tuple[dict[str, Any], Path],
     assert lines[0].startswith("tiny: people of the model 'default', 2,302 vertices of skin; 40 to learn from, 17 to")
     for name in (*CONFIG["networks"], "PCA-4", "PCA-16", MEAN_FACE):
         assert sum(line.startswith(f"{name} ") for line in lines) >= 1, name
-    for name in (SWAPPED, MIXED, POPULATION, CUT):
+    for name in (SWAPPED, MIXED, POPULATION, UNFITTED, BLENDED, CUT, locality.FITTED):
         assert any(line.startswith(f"{name} ") for line in lines), name
     assert any(line.startswith("no-weights: has no places of its own; its codes ") for line in lines)
 

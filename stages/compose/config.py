@@ -45,9 +45,11 @@ class ComposeConfig(Section):
     loses of the face what the network does not hold."""
     fit: bool = True
     """Fit size, place and pose of parts to each other."""
+    smooth: bool = True
+    """Smooth what the model cannot hold of a swap, for a network's answer is rougher than skin."""
     limit: Annotated[float, Field(gt=0)] | None = LIMIT
-    """mm: the farthest that any vertex of its skin may be from the face of the model that comes nearest to it. Of a swap
-    that leads farther only a share is done. ``null`` for no limit."""
+    """mm: the farthest that any vertex of its skin may be from the face of the model that comes nearest to it. Of a
+    swap that leads farther only a share is done. ``null`` for no limit."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where the network runs. Each gives bytes of its own."""
 

@@ -77,7 +77,7 @@ class ComposeStage:
         composition, digest = _read(config, model)
         chances = _chances(config, composition.parts.names)
         self._composer = Composer(model, composition, config.device)
-        self._rules = SwapRules(config.transfer, config.fit, config.limit)
+        self._rules = SwapRules(config.transfer, config.fit, config.smooth, config.limit)
         self._chance = np.array(list(chances.values()))
         self.provenance = {
             "weights_sha256": digest,
@@ -86,6 +86,7 @@ class ComposeStage:
             "alpha": [config.alpha.low, config.alpha.high],
             "transfer": config.transfer,
             "fit": config.fit,
+            "smooth": config.smooth,
             "limit": config.limit,
         }
 
