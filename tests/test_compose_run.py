@@ -199,7 +199,8 @@ def test_the_run_tells_what_composed_it(run: Path, autoencoder: Path, studio: St
     assert inspected["arrays"].keys() >= NEW
     for told in ((run / "README.md").read_text(), facegen("inspect", run).out):
         assert f"{studio.parts.names[0]} 0.5" in told
-        assert f"weight 0.5 … 1, by difference, weights {digest}" in told
+        assert "weight 0.5 … 1, by difference, fitted, smoothed, at most 0.7 mm from the model's faces, " in told
+        assert f"weights {digest}" in told
 
 
 def test_composing_nothing_changes_nothing(clean_run: Path, tmp_path: Path) -> None:

@@ -146,7 +146,8 @@ COMPOSITION_ARRAYS: tuple[ArraySchema, ...] = (
     ),
     ArraySchema(
         "part_weight", "composition/part_weight", ("K",), "float32", "-", "-",
-        "how much of that person's part: 0 where it is not swapped, 1 for all of it",
+        "how much of that person's part: 0 where it is not swapped, 1 for all of it, less where the limit left only a "
+        "share",
     ),
     ArraySchema(
         "identity_own", "composition/identity_own", ("Ki",), "float32", "σ", "-",
@@ -286,7 +287,9 @@ def composed_text(composer: Mapping[str, Any]) -> str:
     low, high = composer["alpha"]
     share = f"{low:g}" if low == high else f"{low:g} … {high:g}"
     partner = "each of a person of its own" if composer["partners"] == "each" else "all of one person"
+    limit = "without limit" if composer["limit"] is None else f"at most {composer['limit']:g} mm from the model's faces"
+    fitted = f"{'' if composer['fit'] else 'not '}fitted, {'' if composer['smooth'] else 'not '}smoothed, {limit}"
     return (
-        f"parts swapped with chance {parts}, {partner}, weight {share}, by {composer['transfer']}, "
+        f"parts swapped with chance {parts}, {partner}, weight {share}, by {composer['transfer']}, {fitted}, "
         f"weights {composer['weights_sha256']}"
     )
