@@ -92,12 +92,12 @@ class Fitter:
         stiff = _STIFF * np.trace(inner) / len(inner) * np.eye(len(inner))
         found = np.zeros(count * _NUMBERS)
         found[free] = np.linalg.solve(inner + stiff, right[free])
-        one = np.ones(shapes.shape[1])
         return np.stack(
             [
-                shape
-                + (self._moves(place - centre, one) @ found[k * _NUMBERS : (k + 1) * _NUMBERS]).reshape(shape.shape)
-                for k, (shape, place, centre) in enumerate(zip(shapes, places, centres, strict=True))
+                shape + self._moved(place - centre, numbers)
+                for shape, place, centre, numbers in zip(
+                    shapes, places, centres, found.reshape(count, _NUMBERS), strict=True
+                )
             ]
         )
 
@@ -107,6 +107,12 @@ class Fitter:
         if fitted is shapes:
             return np.zeros(shapes.shape[1:])
         return np.asarray(np.einsum("nk,kni->ni", self._weights, fitted - shapes))
+
+    def _moved(self, away: Float, numbers: Float) -> Float:
+        """(m, 3) mm: the moves of :meth:`_moves` of places ``away`` (m, 3), each times its number (7,)."""
+        (x, y, z), grow = numbers[3:6], numbers[6]
+        turn = np.array([[grow, -z, y], [z, grow, -x], [-y, x, grow]]) / self._size
+        return np.asarray(away @ turn.T + numbers[:3])
 
     def _moves(self, away: Float, root: Float) -> Float:
         """(3m, 7) how places that are ``away`` (m, 3) from a centre move, each times its ``root`` (m,)."""
