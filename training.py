@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -20,6 +20,7 @@ import facegen
 from facegen.errors import ConfigurationError, StorageError, WeightsError
 from facegen.settings import Section, validate
 from facegen.storage import write_atomically
+from facegen.weights import card_path
 
 C = TypeVar("C", bound=Section)
 
@@ -76,6 +77,28 @@ class ConfiguredFolder(Generic[C]):
         except OSError as error:
             raise StorageError(f"{self.path}: cannot be read ({error.strerror})") from None
         write_atomically(path, text.encode())
+
+    def untrained(
+        self, names: Iterable[str], faces_sha256: str, training_of: Callable[[Path], Mapping[str, object]]
+    ) -> list[str]:
+        """Those of some networks that are still to be trained.
+
+        Args:
+            names: of the networks.
+            faces_sha256: digest of the faces to learn from.
+            training_of: reads what the card of some weights tells of their training.
+
+        Raises:
+            WeightsError: one was trained on other faces, or its card is damaged.
+        """
+        todo = []
+        for name in names:
+            weights = self.weights(name)
+            if not card_path(weights).is_file():
+                todo.append(name)
+            elif training_of(weights).get("faces_sha256") != faces_sha256:
+                raise WeightsError(f"{weights}: was trained on other faces than now; choose a new folder")
+        return todo
 
 
 def seeded(seed: int, step: int, device: str) -> torch.Generator:

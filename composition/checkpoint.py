@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,6 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 
 from facegen.composition.hierarchy import Hierarchy
 from facegen.composition.network import Architecture, MeshAutoencoder
@@ -21,7 +18,7 @@ from facegen.composition.parts import Parts
 from facegen.composition.skin import Skin
 from facegen.errors import WeightsError
 from facegen.morphable.model import MorphableModel
-from facegen.storage import write_atomically
+from facegen.weights import card_path, check_card, read_card_of, read_weights, write_with_card
 
 FORMAT = 1
 """Changes when a reader of the version before would misread the weights."""
@@ -86,17 +83,13 @@ def write_checkpoint(path: Path, composition: Composition, card: Card, *, half: 
     """
     trained = {name for name, _ in composition.network.named_parameters()}
     tensors = {
-        _NETWORK + name: (tensor.half() if half and name in trained else tensor).cpu().contiguous()
+        _NETWORK + name: (tensor.half() if half and name in trained else tensor)
         for name, tensor in composition.network.state_dict().items()
     }
     arrays = {**composition.hierarchy.to_arrays(), "parts": composition.parts.weights}
     # Copies: the network's local weights may be the parts' own memory.
     tensors |= {_HIERARCHY + name: torch.tensor(array) for name, array in arrays.items()}
-    data = save_tensors(tensors)
-    written = replace(card, weights_sha256=hashlib.sha256(data).hexdigest())
-    write_atomically(path, data)
-    write_atomically(card_path(path), (json.dumps(asdict(written), indent=1, ensure_ascii=False) + "\n").encode())
-    return written
+    return write_with_card(path, tensors, card)
 
 
 def rounded(network: MeshAutoencoder) -> None:
@@ -106,36 +99,18 @@ def rounded(network: MeshAutoencoder) -> None:
             parameter.copy_(parameter.half().float())
 
 
-def card_path(weights: Path) -> Path:
-    """Where the card of some weights lies."""
-    return weights.with_suffix(".json")
-
-
 def read_card(weights: Path) -> Card:
     """The card of the weights at ``weights``.
 
     Raises:
         WeightsError: it is missing, or not what its format says.
     """
-    path = card_path(weights)
-    try:
-        values = json.loads(path.read_bytes())
-        card = Card(**{**values, "parts": tuple(values["parts"])})
-    except FileNotFoundError:
-        raise WeightsError(f"{path}: there is no such file; expected the card of a trained autoencoder") from None
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, TypeError, KeyError) as error:
-        raise WeightsError(f"{path}: not the card of an autoencoder ({type(error).__name__})") from None
+    card = read_card_of(Card, weights, "autoencoder", ("parts",))
     kinds: dict[str, type] = dict.fromkeys(("method", "model", "model_sha256", "skin_sha256", "weights_sha256"), str)
     kinds |= {"epochs": int, **dict.fromkeys(("architecture", "training", "metrics"), dict)}
-    wrong = [name for name, kind in kinds.items() if type(getattr(card, name)) is not kind]
-    if not card.parts or not all(type(name) is str for name in card.parts):
-        wrong.append("parts")
-    if wrong:
-        raise WeightsError(f"{path}: not the card of an autoencoder ('{wrong[0]}')")
+    check_card(weights, card, "autoencoder", kinds, "parts")
     if card.format != FORMAT:
-        raise WeightsError(f"{path}: of format {card.format}; this facegen reads format {FORMAT}")
+        raise WeightsError(f"{card_path(weights)}: of format {card.format}; this facegen reads format {FORMAT}")
     return card
 
 
@@ -146,15 +121,9 @@ def read_checkpoint(weights: Path) -> tuple[Composition, Card]:
         WeightsError: a file is missing or damaged, the weights are untrained or not those of the card.
     """
     card = read_card(weights)
-    try:
-        data = weights.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{weights}: cannot be read ({error.strerror})") from None
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != card.weights_sha256:
-        raise WeightsError(f"{weights}: sha256 is {digest[:12]}…; its card expects {card.weights_sha256[:12]}…")
+    data = read_weights(weights, card)
     if card.epochs < 1:
-        raise WeightsError(f"{weights}: untrained ({digest[:12]}…); train it with 'facegen train compose'")
+        raise WeightsError(f"{weights}: untrained ({card.weights_sha256[:12]}…); train it with 'facegen train compose'")
     try:
         composition = _composition(load_tensors(data), card)
     except (SafetensorError, RuntimeError, TypeError, ValueError, KeyError) as error:

@@ -8,7 +8,6 @@ from pathlib import Path
 from facegen.composition.checkpoint import (
     Card,
     Composition,
-    card_path,
     read_card,
     read_checkpoint,
     rounded,
@@ -19,7 +18,6 @@ from facegen.composition.faces import Faces
 from facegen.composition.hierarchy import Hierarchy
 from facegen.composition.parts import Parts
 from facegen.composition.training import Point, mean_error, train
-from facegen.errors import WeightsError
 from facegen.training import ConfiguredFolder, circumstances
 
 Report = Callable[[str, int, Point], None]
@@ -38,13 +36,7 @@ class TrainingFolder(ConfiguredFolder[TrainConfig]):
         Raises:
             WeightsError: one was trained on other faces.
         """
-        todo = []
-        for name in config.networks:
-            if not card_path(self.weights(name)).is_file():
-                todo.append(name)
-            elif read_card(self.weights(name)).training.get("faces_sha256") != faces.sha256:
-                raise WeightsError(f"{self.weights(name)}: was trained on other faces than now; choose a new folder")
-        return todo
+        return self.untrained(config.networks, faces.sha256, lambda weights: read_card(weights).training)
 
     def train(
         self,

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import math
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,6 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 
 from facegen.errors import WeightsError
 from facegen.manifold.convolutional import ConvolutionalDenoiser
@@ -24,7 +21,7 @@ from facegen.manifold.posterior import Path as SamplingPath
 from facegen.manifold.posterior import PosteriorSampler
 from facegen.morphable.coefficients import Group
 from facegen.morphable.model import MorphableModel
-from facegen.storage import write_atomically
+from facegen.weights import card_path, check_card, read_card_of, read_weights, refuse_card, write_with_card
 
 FORMAT = 1
 """Changes when a reader of the version before would misread the weights."""
@@ -84,15 +81,9 @@ def write_checkpoint(path: Path, denoiser: Denoiser, card: Card, *, half: bool =
     """
     layers = {name for name, _ in denoiser.named_parameters()}
     tensors = {
-        name: (tensor.half() if half and name in layers else tensor).detach().cpu().contiguous()
-        for name, tensor in denoiser.state_dict().items()
+        name: (tensor.half() if half and name in layers else tensor) for name, tensor in denoiser.state_dict().items()
     }
-    data = save_tensors(tensors)
-    finished = replace(card, weights_sha256=hashlib.sha256(data).hexdigest())
-    write_atomically(path, data)
-    text = json.dumps(asdict(finished), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomically(card_path(path), text.encode())
-    return finished
+    return write_with_card(path, tensors, card)
 
 
 def rounded(denoiser: Denoiser) -> Denoiser:
@@ -104,11 +95,6 @@ def rounded(denoiser: Denoiser) -> Denoiser:
     return copied
 
 
-def card_path(weights: Path) -> Path:
-    """Where the card of some weights lies."""
-    return weights.with_suffix(".json")
-
-
 def read_card(weights: Path) -> Card:
     """The card of the weights at ``weights``.
 
@@ -116,25 +102,12 @@ def read_card(weights: Path) -> Card:
         WeightsError: it is missing, or not what its format says.
     """
     path = card_path(weights)
-    try:
-        values = json.loads(path.read_bytes())
-        card = Card(**{**values, **{name: tuple(values[name]) for name in ("names", "condition_names")}})
-    except FileNotFoundError:
-        raise WeightsError(f"{path}: there is no such file; expected the card of a trained denoiser") from None
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, TypeError, KeyError) as error:
-        raise WeightsError(f"{path}: not the card of a denoiser ({type(error).__name__})") from None
+    card = read_card_of(Card, weights, "denoiser", ("names", "condition_names"))
     texts = dict.fromkeys(("method", "group", "model", "model_sha256", "weights_sha256"), str)
     kinds = {**texts, "steps": int, **dict.fromkeys(("architecture", "path", "training", "metrics"), dict)}
-    wrong = [name for name, kind in kinds.items() if type(getattr(card, name)) is not kind]
-    names, architecture = values["names"], values.get("architecture")
-    if not names or not all(type(name) is str for name in names):
-        wrong.append("names")
-    if isinstance(architecture, dict) and not all(type(n) is int and 1 <= n <= WIDEST for n in architecture.values()):
-        wrong.append("architecture")
-    if wrong:
-        raise WeightsError(f"{path}: not the card of a denoiser ('{wrong[0]}')")
+    check_card(weights, card, "denoiser", kinds, "names")
+    if not all(type(n) is int and 1 <= n <= WIDEST for n in card.architecture.values()):
+        refuse_card(weights, "denoiser", "architecture")
     if card.format != FORMAT:
         raise WeightsError(f"{path}: of format {card.format}; this facegen reads format {FORMAT}")
     if card.method not in METHODS:
@@ -149,15 +122,9 @@ def read_checkpoint(weights: Path) -> tuple[Denoiser, Card]:
         WeightsError: a file is missing or damaged, the weights are untrained or not those of the card.
     """
     card = read_card(weights)
-    try:
-        data = weights.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{weights}: cannot be read ({error.strerror})") from None
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != card.weights_sha256:
-        raise WeightsError(f"{weights}: sha256 is {digest[:12]}…; its card expects {card.weights_sha256[:12]}…")
+    data = read_weights(weights, card)
     if card.steps < 1:
-        raise WeightsError(f"{weights}: untrained ({digest[:12]}…); train it with 'facegen train denoise'")
+        raise WeightsError(f"{weights}: untrained ({card.weights_sha256[:12]}…); train it with 'facegen train denoise'")
     try:
         denoiser = METHODS[card.method](len(card.names), len(card.condition_names), **card.architecture)
         stored = load_tensors(data)

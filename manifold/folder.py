@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from facegen.errors import WeightsError
 from facegen.manifold.apply import errors_on
-from facegen.manifold.checkpoint import Card, card_path, read_card, read_checkpoint, rounded, write_checkpoint
+from facegen.manifold.checkpoint import Card, read_card, read_checkpoint, rounded, write_checkpoint
 from facegen.manifold.config import TrainConfig
 from facegen.manifold.denoiser import Denoiser
 from facegen.manifold.training import Point, card_of, train
@@ -31,13 +30,7 @@ class TrainingFolder(ConfiguredFolder[TrainConfig]):
         Raises:
             WeightsError: one was trained on other faces.
         """
-        todo = []
-        for name in config.denoisers:
-            if not card_path(self.weights(name)).is_file():
-                todo.append(name)
-            elif read_card(self.weights(name)).training.get("faces_sha256") != faces.sha256:
-                raise WeightsError(f"{self.weights(name)}: was trained on other faces than now; choose a new folder")
-        return todo
+        return self.untrained(config.denoisers, faces.sha256, lambda weights: read_card(weights).training)
 
     def train(
         self, config: TrainConfig, faces: CoefficientSet, test: CoefficientSet, device: str, report: Report

@@ -17,7 +17,6 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from facegen.composition.checkpoint import (
-    card_path,
     check_fits,
     read_card,
     read_checkpoint,
@@ -31,6 +30,7 @@ from facegen.errors import WeightsError
 from facegen.morphable.model import MorphableModel
 from facegen.tests.autoencoders import SMALL, Studio, card_of, composition_of, write_autoencoder
 from facegen.tests.clean_faces import refusal
+from facegen.weights import card_path
 
 
 def answer(composition: Any, studio: Studio) -> bytes:

@@ -24,7 +24,6 @@ from facegen.errors import WeightsError
 from facegen.manifold.checkpoint import (
     METHODS,
     Card,
-    card_path,
     check_fits,
     read_card,
     read_checkpoint,
@@ -39,6 +38,7 @@ from facegen.morphable.coefficients import Group
 from facegen.morphable.model import MorphableModel
 from facegen.tests.clean_faces import refusal
 from facegen.tests.denoisers import Denoisers, denoiser_of, write_denoiser
+from facegen.weights import card_path
 
 GROUPS: tuple[Group, ...] = ("identity", "expression")
 
