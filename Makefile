@@ -7,12 +7,13 @@ export FACEGEN_CAPTURES ?= $(abspath ../shared/captures/arkit)
 export FACEGEN_ICT ?= $(abspath ../shared/models/ict-facekit/ict_facekit.npz)
 OPENGL_PACKAGES := libegl1 libgl1 libgl1-mesa-dri libosmesa6
 
-.PHONY: help setup system demo test lint types tests model weights denoise-results compose-weights compose-results benchmark clean clean-kernels
+.PHONY: help setup system demo test lint types tests chaos model weights denoise-results compose-weights compose-results benchmark clean clean-kernels
 
 help:
 	@echo "make demo       set up, make 256 faces, check them, draw runs/quickstart/preview.png"
 	@echo "make test       set up, lint, check types, run all tests"
 	@echo "make benchmark  measure this machine (render against pyrender, a whole run)"
+	@echo "make chaos      kill -9 workers and commands at random, 20 times with each executor, and compare (ten minutes)"
 	@echo "make model      build the embedded face model again from its sources"
 	@echo "make weights    train the shipped denoisers again (an hour; needs recordings, see data/README.md)"
 	@echo "make denoise-results  train and measure denoisers on both models (three hours), into docs/results/denoise"
@@ -57,6 +58,10 @@ types:
 tests:
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
+chaos: setup
+	$(BIN)/python -m facegen.tests.chaos --rounds 20
+	$(BIN)/python -m facegen.tests.chaos --rounds 20 --executor dask
+
 model: setup
 	$(BIN)/python -m facegen.morphable.default.build
 
@@ -92,6 +97,8 @@ benchmark: setup
 	$(BIN)/facegen benchmark render --platform osmesa
 	$(BIN)/facegen benchmark render --platform egl
 	$(BIN)/facegen benchmark run --faces 5120
+	$(BIN)/facegen benchmark scale
+	$(BIN)/facegen benchmark plan
 	$(BIN)/facegen benchmark denoise
 	$(BIN)/facegen benchmark compose
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -12,24 +13,10 @@ import typer
 from typer.core import TyperGroup
 
 from facegen import __version__
-from facegen.commands import benchmark, evaluate, models, train
-from facegen.commands.options import (
-    Config,
-    DryRun,
-    Faces,
-    Json,
-    Model,
-    Out,
-    Overwrite,
-    Quiet,
-    Run,
-    Seed,
-    Set,
-    Workers,
-    print_json,
-    say,
-)
+from facegen.commands import benchmark, evaluate, folder, models, plan, run, status, train
+from facegen.commands.options import Json, Model, Run, print_json, say
 from facegen.errors import FacegenError, InterruptedRun
+from facegen.pipeline.interruption import Terminated
 
 
 class _Commands(TyperGroup):
@@ -38,8 +25,11 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise InterruptedRun("interrupted; what was finished is kept, the same command continues") from None
+        except KeyboardInterrupt as signalled:
+            # Once is enough: what is left is to say so.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            how = "terminated" if isinstance(signalled, Terminated) else "interrupted"
+            raise InterruptedRun(f"{how}; what was finished is kept, the same command continues") from None
 
 
 app = typer.Typer(
@@ -53,22 +43,14 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+run.add(app)
+status.add(app)
+folder.add(app)
+plan.add(app)
 app.add_typer(benchmark.app, name="benchmark")
 app.add_typer(train.app, name="train")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")
-
-
-_EXAMPLES = """
-
-[bold]Examples[/bold]
-
-  facegen {command} quickstart --out runs/first
-
-  facegen {command} quickstart --out runs/big --faces 100000 --seed 7 --workers 8
-
-  facegen {command} my.yaml --out runs/mine --set render.size=512 --set sample.pose.yaw.high=60
-"""
 
 
 def main() -> NoReturn:
@@ -103,141 +85,6 @@ def _options(
     ] = False,
 ) -> None:
     pass
-
-
-@app.command(epilog=_EXAMPLES.format(command="run"))
-def run(
-    config: Config, out: Out, faces: Faces = None, seed: Seed = None, workers: Workers = None, set_: Set = None,
-    dry_run: DryRun = False, overwrite: Overwrite = False, json_: Json = False, quiet: Quiet = False,
-) -> None:  # fmt: skip
-    """Carry a configuration out: sample, denoise, compose, render and pack every face.
-
-    The same command again continues a run that was interrupted, and changes nothing in one that is complete.
-    """
-    from facegen.stages.task import STAGES
-
-    _carry_out(STAGES, config, out, faces, seed, workers, set_, dry_run, overwrite, json_, quiet)
-
-
-@app.command(epilog=_EXAMPLES.format(command="sample"))
-def sample(
-    config: Config, out: Out, faces: Faces = None, seed: Seed = None, workers: Workers = None, set_: Set = None,
-    dry_run: DryRun = False, overwrite: Overwrite = False, json_: Json = False, quiet: Quiet = False,
-) -> None:  # fmt: skip
-    """Only draw coefficients, pose, camera and light, into RUN/stages/sample."""
-    _carry_out(("sample",), config, out, faces, seed, workers, set_, dry_run, overwrite, json_, quiet)
-
-
-@app.command(epilog=_EXAMPLES.format(command="denoise").replace("quickstart", "diverse"))
-def denoise(
-    config: Config, out: Out, faces: Faces = None, seed: Seed = None, workers: Workers = None, set_: Set = None,
-    dry_run: DryRun = False, overwrite: Overwrite = False, json_: Json = False, quiet: Quiet = False,
-) -> None:  # fmt: skip
-    """Only bring what `facegen sample` drew back to possible faces, into RUN/stages/denoise."""
-    _carry_out(("denoise",), config, out, faces, seed, workers, set_, dry_run, overwrite, json_, quiet)
-
-
-@app.command(epilog=_EXAMPLES.format(command="compose").replace("quickstart", "composed"))
-def compose(
-    config: Config, out: Out, faces: Faces = None, seed: Seed = None, workers: Workers = None, set_: Set = None,
-    dry_run: DryRun = False, overwrite: Overwrite = False, json_: Json = False, quiet: Quiet = False,
-) -> None:  # fmt: skip
-    """Only swap parts of what `facegen sample` drew, and `facegen denoise` mended, into RUN/stages/compose."""
-    _carry_out(("compose",), config, out, faces, seed, workers, set_, dry_run, overwrite, json_, quiet)
-
-
-@app.command(epilog=_EXAMPLES.format(command="render"))
-def render(
-    config: Config, out: Out, faces: Faces = None, seed: Seed = None, workers: Workers = None, set_: Set = None,
-    dry_run: DryRun = False, overwrite: Overwrite = False, json_: Json = False, quiet: Quiet = False,
-) -> None:  # fmt: skip
-    """Only render what the stages before made of the faces, into RUN/stages/render."""
-    _carry_out(("render",), config, out, faces, seed, workers, set_, dry_run, overwrite, json_, quiet)
-
-
-@app.command(epilog=_EXAMPLES.format(command="pack"))
-def pack(
-    config: Config, out: Out, faces: Faces = None, seed: Seed = None, workers: Workers = None, set_: Set = None,
-    dry_run: DryRun = False, overwrite: Overwrite = False, json_: Json = False, quiet: Quiet = False,
-) -> None:  # fmt: skip
-    """Only pack what `facegen render` made, into RUN/dataset.zarr."""
-    _carry_out(("pack",), config, out, faces, seed, workers, set_, dry_run, overwrite, json_, quiet)
-
-
-def _carry_out(
-    stages: tuple[str, ...], config: str, out: Path, faces: int | None, seed: int | None, workers: int | None,
-    overrides: list[str] | None, dry_run: bool, overwrite: bool, as_json: bool, quiet: bool,
-) -> None:  # fmt: skip
-    from facegen import report
-    from facegen.errors import ConfigurationError
-    from facegen.pipeline.configuration import read_configuration
-    from facegen.pipeline.folder import RunFolder
-    from facegen.pipeline.local import usable_cores
-    from facegen.pipeline.run import carry_out
-    from facegen.pipeline.shards import split
-    from facegen.stages.plan import plan
-    from facegen.stages.task import produce
-
-    if workers is not None and workers < 1:
-        raise ConfigurationError(f"--workers: expected at least 1, found {workers}")
-    values = read_configuration(config, overrides or [])
-    values |= {key: value for key, value in (("faces", faces), ("seed", seed)) if value is not None}
-    planned = plan(values, source=config)
-    planned.check(stages)
-    folder = RunFolder(out)
-    shards = split(planned.config.faces, planned.config.shard_size)
-    for note in planned.notes:
-        say(note, quiet=quiet or as_json)
-    if dry_run:
-        folder.check(planned.description(), overwrite=overwrite)
-        todo = folder.unfinished(stages[-1], shards, planned.fingerprint)
-        print_json(report.dry_run(planned, stages, shards, todo)) if as_json else say(
-            report.dry_run_text(planned, stages, shards, todo)
-        )
-        return
-    planned.prepare(folder, overwrite=overwrite, packs="pack" in stages)
-    summary = carry_out(produce, planned.job(folder, stages), shards, workers or usable_cores(), quiet=quiet or as_json)
-    if "pack" in stages and summary.complete:
-        report.write_card(folder, planned)
-    if as_json:
-        print_json(report.summary(summary, out))
-    # Failures are told even to those who want quiet.
-    say(report.summary_text(summary, out), quiet=as_json or (quiet and summary.complete))
-    if not summary.complete:
-        raise typer.Exit(1)
-
-
-@app.command()
-def status(run: Run, json_: Json = False) -> None:
-    """Tell how far a run is: shards and faces done per stage, and what failed.
-
-    Example: facegen status runs/first
-    """
-    from facegen import report
-    from facegen.pipeline.folder import RunFolder
-
-    values = report.status(RunFolder(run))
-    if json_:
-        print_json(values)
-    else:
-        print(report.status_text(values))
-
-
-@app.command()
-def verify(run: Run, json_: Json = False) -> None:
-    """Read everything and check it: records, digests, array shapes, and that labels match their meshes.
-
-    Exits with 1 when anything is wrong. Example: facegen verify runs/first
-    """
-    from facegen.dataset.verify import verify as check
-
-    report = check(run)
-    if json_:
-        print_json(report.as_dict())
-    else:
-        print(report.as_text())
-    if report.problems:
-        raise typer.Exit(1)
 
 
 @app.command()

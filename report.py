@@ -10,8 +10,9 @@ import yaml
 
 from facegen import __version__
 from facegen.pipeline.folder import RunFolder
+from facegen.pipeline.progress import duration, stages_text
 from facegen.pipeline.run import Summary
-from facegen.pipeline.shards import Shard
+from facegen.pipeline.shards import Shard, ranges
 from facegen.storage import write_atomically
 
 if TYPE_CHECKING:
@@ -30,18 +31,31 @@ def summary(result: Summary, out: Path) -> dict[str, Any]:
         "failed_shards": {str(number): reason for number, reason in sorted(result.failed_shards.items())},
         "elapsed_seconds": round(result.elapsed, 3),
         "cpu_seconds": {stage: round(seconds, 3) for stage, seconds in result.seconds.items()},
+        "wall_seconds": {stage: round(seconds, 3) for stage, seconds in result.stage_elapsed.items()},
+        "workers": result.workers,
+        "workers_busy": None if result.busy is None else round(result.busy, 4),
+        "shards_by_device": result.devices,
+        "retries": result.retries,
+        "worker_deaths": result.deaths,
     }
 
 
 def summary_text(result: Summary, out: Path) -> str:
     """The result of a run in a few lines."""
+    if result.faces == 0:
+        return f"{out}: no shard is in this piece; nothing to do"
     if result.made == 0 and result.complete:
         return f"{out}: all {result.faces:,} faces are there already; nothing to do"
     lines = [f"{out}: made {result.made:,} of {result.faces:,} faces in {result.elapsed:.1f} s"]
     total = sum(result.seconds.values())
     if total > 0:
         parts = ", ".join(f"{stage} {seconds / total:.0%}" for stage, seconds in result.seconds.items())
-        lines.append(f"{result.made / total:.0f} faces per CPU second ({parts})")
+        lines.append(f"{result.made / total:.0f} faces per core second ({parts})")
+    if result.busy is not None and result.workers:
+        devices = ", ".join(sorted(result.devices))
+        lines.append(f"{result.workers} worker{'s' * (result.workers > 1)} on {devices}, {result.busy:.0%} busy")
+    if result.retries:
+        lines.append(f"{result.retries} attempts were made again; {result.deaths} workers died")
     if result.failed_faces:
         lines.append(f"{len(result.failed_faces)} faces failed, listed with their reasons in {out / 'failed'}")
     for number, reason in sorted(result.failed_shards.items())[:5]:
@@ -56,10 +70,11 @@ def dry_run(plan: Plan, stages: tuple[str, ...], shards: Sequence[Shard], todo: 
     return {
         "fingerprint": plan.fingerprint,
         "stages": list(stages),
-        "faces": plan.config.faces,
+        "faces": sum(shard.faces for shard in shards),
         "shards": len(shards),
         "shards_to_do": len(todo),
         "model": {"name": plan.model.name, "sha256": plan.model.sha256, "vertices": plan.spec.topology.vertex_count},
+        "executor": plan.config.executor.model_dump(mode="json"),
         "configuration": plan.configuration,
     }
 
@@ -67,37 +82,21 @@ def dry_run(plan: Plan, stages: tuple[str, ...], shards: Sequence[Shard], todo: 
 def dry_run_text(plan: Plan, stages: tuple[str, ...], shards: Sequence[Shard], todo: Sequence[Shard]) -> str:
     """What a run would do, for people: the resolved configuration, then the amount of work."""
     text = yaml.safe_dump(plan.configuration, sort_keys=False, allow_unicode=True).rstrip()
+    faces = sum(shard.faces for shard in shards)
     return (
         f"{text}\n\n"
         f"model {plan.model.name}: {plan.spec.topology.vertex_count:,} vertices, "
         f"{len(plan.model.identity_names)} identity and {len(plan.model.expression_names)} expression coefficients\n"
-        f"would {', '.join(stages)}: {plan.config.faces:,} faces in {len(shards):,} shards, {len(todo):,} of them to do"
+        f"would {', '.join(stages)}: {faces:,} faces in {len(shards):,} shards, {len(todo):,} of them to do, "
+        f"by {_executor_text(plan)}"
     )
 
 
-def status(folder: RunFolder) -> dict[str, Any]:
-    """How far a run is, from its records (their digests are checked by `facegen verify`, not here)."""
-    description = folder.describe()
-    shards = folder.shards()
-    stages = {}
-    for path in sorted((folder.path / "records").glob("*")):
-        records = [r for r in folder.records(path.name) if r.fingerprint == description["fingerprint"]]
-        stages[path.name] = {
-            "shards": len(records),
-            "faces": sum(record.faces for record in records),
-            "failed_faces": sum(len(record.failed) for record in records),
-        }
-    failures = sorted(path.name for path in (folder.path / "failed").glob("shard-*.json"))
-    return {
-        "run": str(folder.path),
-        "name": description.get("name"),
-        "fingerprint": description["fingerprint"],
-        "faces": description["faces"],
-        "shards": len(shards),
-        "stages": stages,
-        "failed_shards": [int(name.removeprefix("shard-").removesuffix(".json")) for name in failures],
-        "complete": stages.get("pack", {}).get("faces", 0) == description["faces"],
-    }
+def _executor_text(plan: Plan) -> str:
+    executor = plan.config.executor
+    if executor.workers is None:
+        return executor.kind
+    return f"{executor.kind}, {executor.workers} workers" if executor.workers else "this process"
 
 
 def status_text(values: dict[str, Any]) -> str:
@@ -110,8 +109,30 @@ def status_text(values: dict[str, Any]) -> str:
     if not values["stages"]:
         lines.append("  nothing made yet")
     if values["failed_shards"]:
-        lines.append(f"  given up: shards {', '.join(map(str, values['failed_shards']))}, reasons in failed/")
+        lines.append(f"  given up: shards {ranges(values['failed_shards'])}, reasons in failed/")
+    for working in values["working"]:
+        lines += _working_lines(working)
+    if not (values["working"] or values["complete"]):
+        lines.append("  nobody is working on it; the same run command continues")
     return "\n".join(lines)
+
+
+def _working_lines(working: dict[str, Any]) -> list[str]:
+    """What a command that works on a run tells of itself, for people."""
+    who = f"{working['executor']}, {working['workers'] or 'no'} worker{'' if working['workers'] == 1 else 's'}"
+    left = "" if working["seconds_left"] is None else f", {duration(working['seconds_left'])} left"
+    done = f"{working['done']:,} of {working['faces']:,} faces, {working['faces_per_second']:,.1f} faces/s{left}"
+    lines = [f"  {', '.join(working['stages'])} by {working['process']} ({who}): {done}"]
+    if working["faces_per_cpu_second"]:
+        lines.append(f"    faces per core second: {stages_text(working['faces_per_cpu_second'])}")
+    if working["in_flight"]:
+        longest = max(working["in_flight"].values())
+        lines.append(f"    in flight: shards {ranges(map(int, working['in_flight']))}, up to {duration(longest)}")
+    if working["retries"]:
+        lines.append(f"    tried again: {working['retries']} times; workers that died: {working['deaths']}")
+    if working.get("dashboard"):
+        lines.append(f"    {working['dashboard']}")
+    return lines
 
 
 def doctor_text(found: Sequence[Capability]) -> str:

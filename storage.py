@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
+import re
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from facegen.errors import StorageError
 
 PARTIAL = ".partial"
 """Ending of the temporary names; a killed process may leave one behind, no reader looks at it."""
+
+_STALE_SECONDS = 3600.0
+"""Age at which a temporary file of another machine counts as left behind: a file is written in seconds."""
 
 
 def write_atomically(path: Path, data: bytes | memoryview) -> None:
@@ -22,19 +29,70 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
     Raises:
         StorageError: when the disk refuses; ``path`` is as it was and the temporary file is gone.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{PARTIAL}")
+    with replacing(path) as temporary:
+        _write_synced(temporary, data)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name for what shall be at ``path``: the body makes that file and syncs it.
+
+    It is renamed when the body is done, removed when the body raises; the rest is as :func:`write_atomically` says.
+
+    Raises:
+        StorageError: for any :class:`OSError` of the body as well.
+    """
+    temporary = path.with_name(f".{path.name}.{this_process()}-{threading.get_ident()}{PARTIAL}")
     try:
         _make_folder(path.parent)
         try:
-            _write_synced(temporary, data)
+            yield temporary
             os.replace(temporary, path)
-        except BaseException:
+        finally:
+            # Gone by now, but for errors and for a link that was renamed to another link of the same file: both stay.
             with contextlib.suppress(OSError):
                 temporary.unlink()
-            raise
         _sync_folder(path.parent)
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def this_process() -> str:
+    """Name of this process among those of all machines, fit for a file's name: host, then number."""
+    return f"{_this_host()}-{os.getpid()}"
+
+
+def is_gone(process: str, written: float) -> bool:
+    """Whether the process that wrote something about itself has ended.
+
+    Args:
+        process: its name, as :func:`this_process` gave it there. What is no such name is taken for gone.
+        written: when it wrote last, seconds since the epoch; decides for processes of other machines.
+    """
+    host, separator, number = process.rpartition("-")
+    if not separator or not number.isdigit():
+        return True
+    if host != _this_host():
+        return time.time() - written > _STALE_SECONDS
+    try:
+        os.kill(int(number), 0)
+    except PermissionError:
+        return False
+    except (ProcessLookupError, OverflowError):
+        return True
+    return False
+
+
+def is_left_behind(partial: Path) -> bool:
+    """Whether a temporary file's writer is gone; one that was renamed or removed meanwhile counts as not."""
+    process, _, _ = partial.name.removesuffix(PARTIAL).rpartition("-")
+    with contextlib.suppress(FileNotFoundError):
+        return is_gone(process.rpartition(".")[2], partial.stat().st_mtime)
+    return False
+
+
+def _this_host() -> str:
+    return re.sub(r"[^A-Za-z0-9_]+", "_", platform.node())[:40]
 
 
 def _make_folder(folder: Path) -> None:

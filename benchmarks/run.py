@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from facegen.pipeline.configuration import read_configuration
+from facegen.pipeline.executors.config import LocalConfig
 from facegen.pipeline.folder import RunFolder
 from facegen.pipeline.run import carry_out
 from facegen.pipeline.shards import split
@@ -33,7 +34,7 @@ def run(config: str, *, faces: int, overrides: Sequence[str] = ()) -> dict[str, 
     with tempfile.TemporaryDirectory(prefix="facegen-benchmark-") as path:
         folder = RunFolder(Path(path) / "run")
         planned.prepare(folder, overwrite=False, packs=True)
-        carry_out(produce, planned.job(folder, STAGES), shards, 1)
+        carry_out(produce, planned.job(folder, STAGES), shards, LocalConfig(workers=0), quiet=True)
         records = folder.records(STAGES[-1])
         stored = sum(file.bytes for record in records for file in record.files)
     timed = records[1:] or records

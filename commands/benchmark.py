@@ -56,6 +56,49 @@ def benchmark_run(
         print(text(result))
 
 
+@app.command("scale")
+def benchmark_scale(
+    config: Annotated[str, typer.Argument(help="Configuration.")] = "quickstart",
+    shards: Annotated[int, typer.Option(min=2, help="Shards of 64 faces a worker and run.")] = 10,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds of one worker, two workers.")] = 3,
+    set_: Set = None,
+    json_: Json = False,
+) -> None:
+    """What scheduling costs a shard, what a second worker brings, and the client's memory over 2,000 shards.
+
+    Example: facegen benchmark scale --json
+    """
+    from facegen.benchmarks.scale import run, text
+
+    result = run(config, shards=shards, repeats=repeats, overrides=set_ or [])
+    if json_:
+        print_json(result)
+    else:
+        print(text(result))
+
+
+@app.command("plan")
+def benchmark_plan(
+    config: Annotated[str, typer.Argument(help="Configuration.")] = "quickstart",
+    faces: Annotated[int, typer.Option("--faces", "-n", min=1, help="Faces of the calibration.")] = 256,
+    times: Annotated[int, typer.Option(min=1, help="How many times as many faces the run makes.")] = 20,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes of both.")] = 2,
+    set_: Set = None,
+    json_: Json = False,
+) -> None:
+    """What `facegen plan` predicts of a run, against the run: time, bytes and files.
+
+    Example: facegen benchmark plan --json
+    """
+    from facegen.benchmarks.plan import run, text
+
+    result = run(config, faces=faces, times=times, workers=workers, overrides=set_ or [])
+    if json_:
+        print_json(result)
+    else:
+        print(text(result))
+
+
 @app.command("denoise")
 def benchmark_denoise(
     repeats: Annotated[int, typer.Option(min=1, help="Rounds of A B A B.")] = 15,

@@ -13,7 +13,10 @@ Config = Annotated[str, typer.Argument(help="Configuration: a YAML file, or the 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Run folder; made if absent, continued if it is this run's.")]
 Faces = Annotated[int | None, typer.Option("--faces", "-n", help="Number of faces, instead of the configuration's.")]
 Seed = Annotated[int | None, typer.Option("--seed", "-s", help="Seed, instead of the configuration's.")]
-Workers = Annotated[int | None, typer.Option("--workers", "-w", help="Worker processes. Default: one per core.")]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", "-w", help="Worker processes; 0: this process. Default: the executor's, one per core."),
+]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override a setting: --set render.size=512. Repeatable.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything and say what would be done; write nothing.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another configuration's run in the folder.")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +122,34 @@ def open_layout(path: str | Path) -> Layout:
     return Layout(root, attributes, arrays, faces, shard_size, fingerprint)
 
 
+def metadata_files(layout: Layout) -> tuple[str, ...]:
+    """All files but those of the shards, relative to the dataset's root: the metadata documents and the model."""
+    groups = {path.split("/")[0] for path in (array.path for array in layout.arrays.values()) if "/" in path}
+    nodes = [*sorted(groups | {array.path for array in layout.arrays.values()}), "model"]
+    model = [_model_array_files(layout.root, name) for name in _TOPOLOGY_ARRAYS]
+    return ("zarr.json", *(f"{node}/zarr.json" for node in nodes), *(name for names in model for name in names))
+
+
+def difference(a: Layout, b: Layout) -> str | None:
+    """Which metadata say that two datasets are not of one run; ``None`` when they may differ in the number of faces.
+
+    Raises:
+        DatasetError: when the model group of one is missing or damaged.
+    """
+    apart = ("faces", "shards", "versions")
+    for key in sorted(a.attributes.keys() | b.attributes.keys()):
+        if key not in apart and a.attributes.get(key) != b.attributes.get(key):
+            return f"the attribute '{key}'"
+    for name, array in a.arrays.items():
+        if b.arrays[name] != array:
+            return f"the array '{name}'"
+    one, other = a.topology(), b.topology()
+    for field in fields(one):
+        if not np.array_equal(getattr(one, field.name), getattr(other, field.name)):
+            return f"the model's '{field.name}'"
+    return None
+
+
 def read_record(layout: Layout, shard: int) -> Record:
     """The record of one shard.
 
@@ -203,6 +231,19 @@ def _read_model_array(root: Path, name: str) -> NDArray[np.generic]:
         return sharding.decode_chunk(file.read_bytes(), shape, dtype)
     except (KeyError, TypeError, sharding.DamagedError, OSError) as error:
         raise DatasetError(f"model/{name} of {root} is missing or damaged: {error}") from None
+
+
+def _model_array_files(root: Path, name: str) -> list[str]:
+    """The files of an array of the model group; one without elements has no chunk.
+
+    Raises:
+        DatasetError: when its metadata cannot be read.
+    """
+    shape = _read_json(root / "model" / name / "zarr.json").get("shape")
+    if not isinstance(shape, list):
+        raise DatasetError(f"model/{name} of {root} is damaged: its metadata have no shape")
+    chunk = [] if 0 in shape else ["/".join(["model", name, "c", *["0"] * len(shape)])]
+    return [f"model/{name}/zarr.json", *chunk]
 
 
 def _read_json(file: Path, what: str | None = None) -> dict[str, Any]:

@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facegen.batch import PERSPECTIVE
-from facegen.dataset.layout import ArrayLayout, Layout, Record, open_layout, read_record
+from facegen.dataset.labels import label_problems
+from facegen.dataset.layout import ArrayLayout, Layout, Record, metadata_files, open_layout, read_record
 from facegen.dataset.shards import ShardFile
 from facegen.errors import DatasetError
 from facegen.morphable.topology import Topology
+from facegen.storage import PARTIAL, is_left_behind
 
 Array = NDArray[np.generic]
 
-_PIXELS = 0.01
-_MILLIMETRES = 0.01
 
+@dataclass
+class ShardReport:
+    """What was found in one shard."""
 
-_SHOWN = 20
-"""Problems listed for people; JSON has all."""
+    damage: list[str] = field(default_factory=list)
+    """Missing, changed, or of another run, a line each: a run makes such a shard again."""
+    faults: list[str] = field(default_factory=list)
+    """Wrong although its record holds, a line each: a run takes such a shard for done."""
+    content: bytes = b""
+    """Digests of its faces' arrays, one after the other; empty when not all were read."""
+    bytes: int = 0
+    """Size of its files of record."""
+    failed: int = 0
+    """Faces that failed when they were made."""
+    checked: int = 0
+    """Faces whose labels were checked."""
 
 
 @dataclass(frozen=True)
@@ -36,107 +47,127 @@ class VerifyReport:
     faces: int
     """Faces that a complete dataset has, failed ones included."""
     failed_faces: int
+    checked_faces: int
+    """Faces whose labels were checked; the others' bytes were."""
     shards: int
     """Shards that a complete dataset has."""
-    finished_shards: int
-    """Shards without a problem."""
+    damaged_shards: tuple[int, ...]
+    """Missing, changed, or of another run: a run makes them again."""
+    faulty_shards: tuple[int, ...]
+    """Wrong although their records hold: a run takes them for done."""
     bytes: int
     """Size of all shard files of record."""
-    problems: tuple[str, ...]
-    """One line each; empty for a sound dataset."""
+    metadata_problems: tuple[str, ...]
+    """Of the files that are no shard's, a line each."""
+    shard_problems: tuple[str, ...]
+    """One line each, by shard."""
     strays: tuple[str, ...]
     """Files that belong to nothing, relative to the run: left by a killed process or put there by hand. Harmless."""
     content_sha256: str | None
     """Digest of the decoded arrays, face by face in face order: equal for equal faces, whatever the shard size or the
-    compression. ``None`` unless all shards are sound."""
+    compression. ``None`` unless all faces were read and nothing is wrong."""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """One line each; empty for a sound dataset."""
+        return self.metadata_problems + self.shard_problems
 
     @property
     def ok(self) -> bool:
         """Whether there are no problems."""
         return not self.problems
 
-    def as_dict(self) -> dict[str, Any]:
-        """The report as plain values."""
-        return {"ok": self.ok} | asdict(self) | {"root": str(self.root)}
-
-    def as_text(self) -> str:
-        """The report for people: problems first, the verdict last."""
-        lines = [f"problem: {problem}" for problem in self.problems[:_SHOWN]]
-        if len(self.problems) > _SHOWN:
-            lines.append(f"… and {len(self.problems) - _SHOWN} more problems")
-        lines += [f"stray file: {stray}" for stray in self.strays[:_SHOWN]]
-        if self.failed_faces:
-            lines.append(f"{self.failed_faces} of {self.faces:,} faces failed when they were made (see failed/)")
-        state = f"{self.finished_shards:,} of {self.shards:,} shards sound"
-        if self.ok:
-            lines.append(f"{self.root}: {self.faces:,} faces, {state}, {self.bytes / 2**20:,.1f} MiB: all is well")
-            lines.append(f"content sha256 {self.content_sha256}")
-        else:
-            lines.append(f"{self.root}: {state}, {len(self.problems)} problems; the same run command makes them again")
-        return "\n".join(lines)
+    @property
+    def finished_shards(self) -> int:
+        """Shards without a problem."""
+        return self.shards - len(self.damaged_shards) - len(self.faulty_shards)
 
 
-@dataclass
-class _Shard:
-    problems: list[str] = field(default_factory=list)
-    digests: list[bytes] = field(default_factory=list)
-    bytes: int = 0
-    failed: int = 0
+Spread = Callable[[Callable[[int], ShardReport], Sequence[int]], Iterable[tuple[int, ShardReport]]]
+"""Does something for each shard, perhaps several at the same time; shards and results come in order."""
 
 
-def verify(path: str | Path, *, threads: int = 2) -> VerifyReport:
+def one_by_one(check: Callable[[int], ShardReport], numbers: Sequence[int]) -> Iterable[tuple[int, ShardReport]]:
+    """The simplest :data:`Spread`."""
+    return ((number, check(number)) for number in numbers)
+
+
+def verify(path: str | Path, *, sample: int | None = None, spread: Spread = one_by_one) -> VerifyReport:
     """Check everything that can be checked without the configuration.
 
-    Every record, every file's size and sha256, every inner chunk's checksum, face numbers and failures; and of every
-    valid face that its landmarks are the projections of their vertices, that its image is not of one colour, its
-    triangle numbers exist and its vertices are finite.
+    Every record, every file's size and sha256, every inner chunk's checksum and size, face numbers and failures; and of
+    every valid face what :func:`~facegen.dataset.labels.label_problems` looks at. Of a shard one face's large arrays
+    are in memory at a time.
 
     Args:
         path: a run folder or the ``dataset.zarr`` in it.
-        threads: shards checked at the same time.
+        sample: faces of each shard to decode and look at, spread evenly; ``None`` for all. Files are compared with
+            their records either way.
+        spread: how to go about the shards.
 
     Raises:
         DatasetError: when there is no dataset or its metadata cannot be read; damage below that goes into the report.
     """
     layout = open_layout(path)
-    problems: list[str] = []
     topology: Topology | None = None
+    metadata: set[str] = set()
+    metadata_problems: list[str] = []
     try:
+        metadata = {*metadata_files(layout)}
         topology = layout.topology()
     except DatasetError as error:
-        problems.append(str(error))
-    with ThreadPoolExecutor(threads) as pool:
-        shards = list(pool.map(lambda number: _check_shard(layout, topology, number), range(layout.shards)))
-    problems += [problem for shard in shards for problem in shard.problems]
-    content = hashlib.sha256(b"".join(digest for shard in shards for digest in shard.digests)).hexdigest()
+        metadata_problems.append(str(error))
+    total = ShardReport()
+    damaged, faulty = [], []
+    problems: list[str] = []
+    content = hashlib.sha256()
+    for number, found in spread(lambda number: _check_shard(layout, topology, number, sample), range(layout.shards)):
+        problems += found.damage + found.faults
+        damaged += [number] if found.damage else []
+        faulty += [number] if found.faults and not found.damage else []
+        total.bytes += found.bytes
+        total.failed += found.failed
+        total.checked += found.checked
+        content.update(found.content)
+    whole = sample is None and not problems and not metadata_problems
     return VerifyReport(
         root=layout.root,
         faces=layout.faces,
-        failed_faces=sum(shard.failed for shard in shards),
+        failed_faces=total.failed,
+        checked_faces=total.checked,
         shards=layout.shards,
-        finished_shards=sum(not shard.problems for shard in shards),
-        bytes=sum(shard.bytes for shard in shards),
-        problems=tuple(problems),
-        strays=tuple(_strays(layout)),
-        content_sha256=None if problems else content,
+        damaged_shards=tuple(damaged),
+        faulty_shards=tuple(faulty),
+        bytes=total.bytes,
+        metadata_problems=tuple(metadata_problems),
+        shard_problems=tuple(problems),
+        strays=tuple(sorted(_strays(layout, metadata))),
+        content_sha256=content.hexdigest() if whole else None,
     )
 
 
-def _check_shard(layout: Layout, topology: Topology | None, number: int) -> _Shard:
-    result = _Shard()
+def _check_shard(layout: Layout, topology: Topology | None, number: int, sample: int | None) -> ShardReport:
+    result = ShardReport()
     try:
         record = read_record(layout, number)
-        result.bytes, result.failed = sum(record.sizes.values()), len(record.failed)
-        result.problems += _check_files(layout, number, record)
-        if not result.problems:
-            for face, arrays in _faces(layout, number, record):
-                result.digests.append(_digest(arrays))
-                result.problems += [
-                    f"shard {number:05d} of {layout.root}: face {face}: {problem}"
-                    for problem in _check_face(face, arrays, record, topology)
-                ]
     except DatasetError as error:
-        result.problems.append(str(error))
+        result.damage.append(str(error))
+        return result
+    result.bytes, result.failed = sum(record.sizes.values()), len(record.failed)
+    result.damage += _check_files(layout, number, record)
+    if result.damage:
+        return result
+    where = f"shard {number:05d} of {layout.root}"
+    digests = []
+    try:
+        for face, arrays in _faces(layout, number, record, sample):
+            result.checked += 1
+            digests.append(_digest(arrays))
+            problems = label_problems(face, arrays, failed=face in record.failed, topology=topology)
+            result.faults += [f"{where}: face {face}: {problem}" for problem in problems]
+    except DatasetError as error:
+        result.faults.append(str(error))
+    result.content = b"".join(digests)
     return result
 
 
@@ -158,7 +189,7 @@ def _check_files(layout: Layout, number: int, record: Record) -> Iterator[str]:
                 yield f"{where} is damaged: its sha256 is {digest}, expected {record.digests[name]}"
 
 
-def _faces(layout: Layout, number: int, record: Record) -> Iterator[tuple[int, dict[str, Array]]]:
+def _faces(layout: Layout, number: int, record: Record, sample: int | None) -> Iterator[tuple[int, dict[str, Array]]]:
     """Face numbers and arrays of one shard; only one face's large arrays are in memory at a time."""
     files: dict[str, ShardFile] = {}
     small: dict[str, Array] = {}
@@ -170,8 +201,16 @@ def _faces(layout: Layout, number: int, record: Record) -> Iterator[tuple[int, d
                 files[array.name] = file
             else:
                 small[array.name] = file.chunk(0)
-    for place, face in enumerate(layout.faces_of(number)):
-        yield face, {name: _one(array, place, files, small) for name, array in layout.arrays.items()}
+    faces = layout.faces_of(number)
+    for place in sampled(len(faces), sample):
+        yield faces[place], {name: _one(array, place, files, small) for name, array in layout.arrays.items()}
+
+
+def sampled(count: int, sample: int | None) -> Sequence[int]:
+    """Places of at most ``sample`` of ``count`` things, spread evenly; all for ``None``."""
+    if sample is None or sample >= count:
+        return range(count)
+    return [(2 * place + 1) * count // (2 * sample) for place in range(sample)]
 
 
 def _one(array: ArrayLayout, place: int, files: dict[str, ShardFile], small: dict[str, Array]) -> Array:
@@ -191,60 +230,31 @@ def _digest(arrays: dict[str, Array]) -> bytes:
     return digest.digest()
 
 
-def _check_face(face: int, arrays: dict[str, Any], record: Record, topology: Topology | None) -> Iterator[str]:
-    if int(arrays["face"]) != face:
-        yield f"its number is stored as {int(arrays['face'])}"
-    if bool(arrays["valid"]) == (face in record.failed):
-        yield "valid or failed? array and record disagree"
-    if not arrays["valid"]:
-        return
-    if not np.isfinite(arrays["vertices"]).all():
-        yield "vertices are not finite"
-        return
-    image = arrays["image"].reshape(-1, 3)
-    if (image == image[0]).all():
-        yield "the image is of one colour"
-    if topology is None:
-        return
-    lowest, highest = int(arrays["triangle_id"].min()), int(arrays["triangle_id"].max())
-    if lowest < -1 or highest >= len(topology.triangles):
-        yield f"triangle_id spans {lowest} to {highest}, expected -1 to {len(topology.triangles) - 1}"
-    yield from _check_landmarks(arrays, topology)
-
-
-def _check_landmarks(arrays: dict[str, Any], topology: Topology) -> Iterator[str]:
-    """Landmarks against K (E v), in plain NumPy: on purpose not by the code that made them."""
-    vertices = arrays["vertices"][topology.landmarks].astype(np.float64)
-    intrinsics, extrinsics = arrays["intrinsics"], arrays["extrinsics"]
-    camera = vertices @ extrinsics[:3, :3].T + extrinsics[:3, 3]
-    off = np.abs(camera - arrays["landmarks_3d"]).max(initial=0.0)
-    if not off <= _MILLIMETRES:
-        yield f"landmarks_3d are up to {off:.3g} mm from their vertices"
-    if arrays["projection"] == PERSPECTIVE:
-        # A point at or behind the camera has no pixel.
-        seen = camera[:, 2] > 0
-        camera = camera / np.where(seen, camera[:, 2], 1.0)[:, None]
-    else:
-        seen = np.ones(len(camera), np.bool_)
-    pixels = camera[:, :2] * (intrinsics[0, 0], intrinsics[1, 1]) + intrinsics[:2, 2]
-    off = np.abs(pixels - arrays["landmarks_2d"])[seen].max(initial=0.0)
-    if not off <= _PIXELS:
-        yield f"landmarks_2d are up to {off:.3g} pixels from the projections of their vertices"
-
-
-def _strays(layout: Layout) -> Iterator[str]:
+def _strays(layout: Layout, metadata: set[str]) -> Iterator[str]:
+    """Files that are neither of the metadata nor of a shard; without ``metadata``, those of the model may be any."""
     run = layout.root.parent
-    metadata = {"zarr.json", "model/zarr.json"}
-    for array in layout.arrays.values():
-        metadata |= {f"{array.path}/zarr.json", f"{array.path.split('/')[0]}/zarr.json"}
-    shards = {array.file(number) for array in layout.arrays.values() for number in range(layout.shards)}
-    records = {f"{number:05d}.json" for number in range(layout.shards)}
-    for file in sorted(layout.root.rglob("*")):
-        name = file.relative_to(layout.root).as_posix()
-        in_model = name.startswith("model/") and not file.name.startswith(".")
-        if file.is_file() and name not in metadata and name not in shards and not in_model:
-            yield file.relative_to(run).as_posix()
-    if layout.records.is_dir():
-        for file in sorted(layout.records.iterdir()):
-            if file.name not in records:
+    by_path = {array.path: array for array in layout.arrays.values()}
+    for folder, _, names in os.walk(layout.root):
+        for name in names:
+            file = Path(folder, name)
+            relative = file.relative_to(layout.root).as_posix()
+            if name.endswith(PARTIAL):
+                stray = is_left_behind(file)
+            elif not metadata and (relative.startswith("model/") or name == "zarr.json"):
+                stray = False
+            else:
+                stray = relative not in metadata and not _is_shard_file(layout, by_path, relative)
+            if stray:
                 yield file.relative_to(run).as_posix()
+    records = {f"{number:05d}.json" for number in range(layout.shards)}
+    for file in layout.records.iterdir() if layout.records.is_dir() else ():
+        if file.name not in records and (not file.name.endswith(PARTIAL) or is_left_behind(file)):
+            yield file.relative_to(run).as_posix()
+
+
+def _is_shard_file(layout: Layout, by_path: dict[str, ArrayLayout], name: str) -> bool:
+    path, separator, key = name.partition("/c/")
+    number = key.split("/")[0]
+    if not separator or path not in by_path or not number.isdecimal() or int(number) >= layout.shards:
+        return False
+    return not by_path[path].empty and by_path[path].file(int(number)) == name

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 Float = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -74,7 +74,7 @@ class AttributeLaw:
     def _mean_old_age(self) -> float:
         youngest, oldest, low, high = self.age
         _, onset, scale = self.age_terms
-        years = youngest + (oldest - youngest) * beta.ppf((np.arange(1000) + 0.5) / 1000, low, high)
+        years = youngest + (oldest - youngest) * betaincinv(low, high, (np.arange(1000) + 0.5) / 1000)
         return float((np.maximum(years - onset, 0) / scale).mean())
 
 

@@ -16,6 +16,8 @@ RUNS = "facegen.configs"
 """Package of the configurations of runs."""
 TRAININGS = "facegen.configs.training"
 """Package of the configurations of trainings."""
+CLUSTERS = "facegen.configs.cluster"
+"""Package of the configurations of executors."""
 
 
 def shipped_names(package: str = RUNS) -> list[str]:
@@ -30,7 +32,7 @@ def read_configuration(name_or_path: str, overrides: Iterable[str] = (), package
     Args:
         name_or_path: a file, or the name of a configuration in ``package``.
         overrides: ``a.b=value`` each.
-        package: :data:`RUNS` or :data:`TRAININGS`.
+        package: :data:`RUNS`, :data:`TRAININGS` or :data:`CLUSTERS`.
 
     Raises:
         ConfigurationError: when there is no such file or name, the YAML is wrong, or an override is not ``a.b=c``.
@@ -60,9 +62,18 @@ def read_configuration(name_or_path: str, overrides: Iterable[str] = (), package
         raise ConfigurationError(f"{name_or_path}: cannot be read ({error.strerror})") from None
     if not isinstance(values, dict):
         raise ConfigurationError(f"{name_or_path}: expected a mapping of settings, found {type(values).__name__}")
+    apply_overrides(values, overrides)
+    return values
+
+
+def apply_overrides(values: dict[str, Any], overrides: Iterable[str]) -> None:
+    """Set ``a.b=value`` each in the values of a configuration.
+
+    Raises:
+        ConfigurationError: when one is not ``a.b=value``.
+    """
     for override in overrides:
         _apply(values, override)
-    return values
 
 
 def _parse(text: str) -> Any:

@@ -11,9 +11,11 @@ from typing import Any
 import yaml
 
 from facegen.errors import RunFolderError, StorageError
+from facegen.pipeline.live import read_live, sweep_live
 from facegen.pipeline.records import ShardRecord, read_record
 from facegen.pipeline.shards import Shard, split
-from facegen.storage import PARTIAL, write_atomically
+from facegen.pipeline.threads import in_threads
+from facegen.storage import PARTIAL, is_left_behind, write_atomically
 
 
 class RunFolder:
@@ -99,12 +101,14 @@ class RunFolder:
                 f"{self.path}: {_difference(there, description)}; use another folder, "
                 "or --overwrite to replace that run"
             )
+        if others := read_live(self.path):
+            raise RunFolderError(f"{self.path}: {others[0]['process']} is working on that run now; not replaced")
         return True
 
     def _delete(self) -> None:
         """Delete what a run wrote and nothing else; run.yaml last, so that a kill leaves a folder known as a run."""
         try:
-            for name in ("records", "stages", "failed", "dataset.zarr"):
+            for name in ("records", "stages", "failed", "live", "logs", "dataset.zarr"):
                 if (self.path / name).exists():
                     shutil.rmtree(self.path / name)
             for name in ("README.md", "preview.png", "run.yaml"):
@@ -117,14 +121,49 @@ class RunFolder:
         description = self.describe()
         return split(int(description["faces"]), int(description["shard_size"]))
 
-    def unfinished(self, stage: str, shards: Iterable[Shard], fingerprint: str) -> list[Shard]:
-        """Those shards whose record for ``stage`` is absent or does not hold."""
-        return [shard for shard in shards if self.shard_problem(stage, shard, fingerprint) is not None]
+    def unfinished(
+        self,
+        stage: str,
+        shards: Iterable[Shard],
+        fingerprint: str,
+        *,
+        read: bool = True,
+        threads: int = 1,
+        quiet: bool = True,
+    ) -> list[Shard]:
+        """Those shards whose record for ``stage`` is absent or does not hold.
 
-    def shard_problem(self, stage: str, shard: Shard, fingerprint: str) -> str | None:
+        Args:
+            stage: the one whose record tells that a shard is done.
+            shards: to look at, in order.
+            fingerprint: of the run.
+            read: compare digests, for which every file is read; otherwise sizes alone.
+            threads: shards looked at at the same time.
+            quiet: no progress.
+        """
+        listed = {path.name for path in self.record_path(stage, 0).parent.glob("*.json")}
+        wanted = list(shards)
+        recorded = [shard for shard in wanted if self.record_path(stage, shard.number).name in listed]
+
+        def holds(shard: Shard) -> bool:
+            return self.shard_problem(stage, shard, fingerprint, read=read) is None
+
+        sound = {
+            shard.number
+            for shard, good in in_threads(holds, recorded, threads, label="checking what is there", quiet=quiet)
+            if good
+        }
+        return [shard for shard in wanted if shard.number not in sound]
+
+    def shard_problem(self, stage: str, shard: Shard, fingerprint: str, *, read: bool = True) -> str | None:
         """Why a shard is not done; ``None`` when it is."""
         record = read_record(self.record_path(stage, shard.number))
-        return "not made yet" if record is None else record.problem(shard, fingerprint, self.path)
+        return "not made yet" if record is None else record.problem(shard, fingerprint, self.path, read=read)
+
+    def has_all_records(self, stage: str) -> bool:
+        """Whether every shard of the run has a record; what is in them is not looked at."""
+        listed = {path.name for path in self.record_path(stage, 0).parent.glob("*.json")}
+        return all(self.record_path(stage, shard.number).name in listed for shard in self.shards())
 
     def records(self, stage: str) -> list[ShardRecord]:
         """The readable records of a stage, by shard."""
@@ -134,11 +173,16 @@ class RunFolder:
     def sweep(self) -> int:
         """Remove the temporary files of writers that were killed; how many there were.
 
+        Those of processes that still write, for other pieces of the same run, stay.
+
         Raises:
             StorageError: when one cannot be removed.
         """
+        sweep_live(self.path)
         count = 0
         for path in self.path.rglob(f".*{PARTIAL}"):
+            if not is_left_behind(path):
+                continue
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
@@ -156,15 +200,21 @@ class RunFolder:
             entry = {"face": failed.face, "shard": record.shard, "stage": failed.stage, "reason": failed.reason}
             self._write_failure(f"face-{failed.face:08d}.json", entry)
 
-    def write_failed_shard(self, shard: Shard, reason: str) -> None:
-        """Note in ``failed/`` why a shard was given up."""
-        self._write_failure(f"shard-{shard.number:05d}.json", {"shard": shard.number, "reason": reason})
+    def write_failed_shard(self, shard: Shard, reason: str, *, quarantined: bool) -> None:
+        """Note in ``failed/`` why a shard was given up, and whether it killed its workers."""
+        entry = {"shard": shard.number, "quarantined": quarantined, "reason": reason}
+        self._write_failure(f"shard-{shard.number:05d}.json", entry)
 
     def _write_failure(self, name: str, entry: dict[str, Any]) -> None:
         path = self.path / "failed" / name
         data = (json.dumps(entry, indent=1) + "\n").encode()
         if not (path.is_file() and path.read_bytes() == data):
             write_atomically(path, data)
+
+    def failed_shards(self) -> list[int]:
+        """Numbers of the shards that were given up and have not been made since."""
+        names = sorted(path.stem for path in (self.path / "failed").glob("shard-*.json"))
+        return [int(name.removeprefix("shard-")) for name in names if name.removeprefix("shard-").isdigit()]
 
     def clear_failed_shard(self, number: int) -> None:
         """Forget an earlier failure of a shard that is done now.
@@ -182,6 +232,11 @@ class RunFolder:
 def _difference(there: dict[str, Any], wanted: dict[str, Any]) -> str:
     if there["fingerprint"] == wanted["fingerprint"]:
         return f"the run there has {there['faces']} faces, more than the {wanted['faces']} asked for"
+    return f"the folder holds the run of another configuration{differing(there, wanted)}"
+
+
+def differing(there: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """In what two descriptions of runs differ, in brackets after a space; empty where they do not tell."""
     changed = _changed_keys(there.get("configuration"), wanted.get("configuration"))
     if there.get("model") != wanted.get("model") and not any(key.startswith("model") for key in changed):
         changed.append("the content of the model file")
@@ -189,8 +244,7 @@ def _difference(there: dict[str, Any], wanted: dict[str, Any]) -> str:
         changed.append("the content of the denoisers' weights")
     if there.get("composer") != wanted.get("composer") and not any(key.startswith("compose") for key in changed):
         changed.append("the content of the composer's weights")
-    named = f" (differs in {', '.join(changed[:4])}{' …' if len(changed) > 4 else ''})" if changed else ""
-    return f"the folder holds the run of another configuration{named}"
+    return f" (differs in {', '.join(changed[:4])}{' …' if len(changed) > 4 else ''})" if changed else ""
 
 
 def _changed_keys(a: Any, b: Any, prefix: str = "") -> list[str]:

@@ -43,8 +43,10 @@ class ShardRecord:
     failed: tuple[FailedFace, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     """CPU seconds by stage."""
+    elapsed: dict[str, float] = field(default_factory=dict)
+    """Wall-clock seconds by stage."""
     host: dict[str, Any] = field(default_factory=dict)
-    """Host name, process and its resident memory: of interest to people, no part of the dataset."""
+    """Host name, process and its resident memory, device: of interest to people, no part of the dataset."""
 
     def write(self, path: Path) -> None:
         """Write the record so that it is either whole or absent.
@@ -54,20 +56,24 @@ class ShardRecord:
         """
         write_atomically(path, (json.dumps(asdict(self), indent=1) + "\n").encode())
 
-    def problem(self, shard: Shard, fingerprint: str, folder: Path) -> str | None:
+    def problem(self, shard: Shard, fingerprint: str, folder: Path, *, read: bool = True) -> str | None:
         """Why this record does not show that ``shard`` is done; ``None`` when it does.
 
-        Every file is read and its digest compared.
+        Every file is read and its digest compared; without ``read`` only its size.
         """
         if self.fingerprint != fingerprint:
             return "made by another configuration"
         if (self.shard, self.first_face, self.faces) != (shard.number, shard.first_face, shard.faces):
             return f"holds {self.faces} faces from {self.first_face}, expected {shard.faces} from {shard.first_face}"
         for entry in self.files:
-            problem = file_problem(folder / entry.path, entry)
+            problem = file_problem(folder / entry.path, entry, read=read)
             if problem:
                 return f"{entry.path}: {problem}"
         return None
+
+    def is_shorter(self, shard: Shard) -> bool:
+        """Whether it is of the run's last shard from before the run got more faces."""
+        return (self.shard, self.first_face) == (shard.number, shard.first_face) and self.faces < shard.faces
 
 
 def read_record(path: Path) -> ShardRecord | None:
@@ -81,14 +87,14 @@ def read_record(path: Path) -> ShardRecord | None:
         return None
 
 
-def file_problem(path: Path, entry: FileRecord) -> str | None:
-    """How a file differs from its record, or ``None``."""
+def file_problem(path: Path, entry: FileRecord, *, read: bool = True) -> str | None:
+    """How a file differs from its record, or ``None``; without ``read`` only its size is compared."""
     try:
         with path.open("rb") as file:
             size = path.stat().st_size
             if size != entry.bytes:
                 return f"has {size} bytes, expected {entry.bytes}"
-            if hashlib.file_digest(file, "sha256").hexdigest() != entry.sha256:
+            if read and hashlib.file_digest(file, "sha256").hexdigest() != entry.sha256:
                 return "its content has changed (sha256)"
     except FileNotFoundError:
         return "is missing"

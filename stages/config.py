@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from facegen.morphable.config import DefaultModelConfig, ModelConfig
 from facegen.morphable.model import MorphableModel
+from facegen.pipeline.executors.config import ExecutorConfig, LocalConfig
 from facegen.settings import Section
 from facegen.stages.compose.config import ComposeConfig
 from facegen.stages.denoise.config import DenoiseConfig
@@ -48,6 +49,13 @@ class RunConfig(Section):
     """Image size, back-end, background."""
     pack: PackConfig = PackConfig()
     """What is stored."""
+    executor: ExecutorConfig = LocalConfig()
+    """Who makes the shards; the bytes are the same whoever does."""
+
+    @field_validator("executor", mode="before")
+    @classmethod
+    def _local_unless_said(cls, value: object) -> object:
+        return {"kind": "local", **value} if isinstance(value, dict) else value
 
     @field_validator("model", mode="before")
     @classmethod
@@ -70,8 +78,8 @@ def fingerprint(
 ) -> str:
     """Digest of all that decides a face's bytes.
 
-    The model, the recordings and all weights count by their content, not by their path; name and number of faces do not
-    count.
+    The model, the recordings and all weights count by their content, not by their path; name, number of faces and who
+    makes them do not count.
 
     Args:
         config: the resolved configuration.
@@ -82,7 +90,8 @@ def fingerprint(
         composer: as :attr:`~facegen.stages.compose.stage.ComposeStage.provenance` has it; ``None`` or empty where
             nothing is composed.
     """
-    values: dict[str, Any] = config.model_dump(mode="json", exclude={"name", "faces", "model", "denoise", "compose"})
+    apart = {"name", "faces", "model", "denoise", "compose", "executor"}
+    values: dict[str, Any] = config.model_dump(mode="json", exclude=apart)
     values["model"] = model.sha256
     if recordings:
         values["sample"]["expression"]["recordings"] = list(recordings)

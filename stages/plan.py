@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import facegen
-from facegen.errors import CaptureError, ConfigurationError
+from facegen.errors import ConfigurationError
 from facegen.morphable.load import load_model
 from facegen.morphable.model import MorphableModel
-from facegen.paths import expand
 from facegen.pipeline.folder import RunFolder
 from facegen.pipeline.run import Job
 from facegen.settings import validate
-from facegen.stages.config import RunConfig, fingerprint
+from facegen.stages.config import RunConfig
 from facegen.stages.pack.schema import DatasetSpec
 from facegen.stages.pack.writer import create_dataset
 from facegen.stages.render.stage import make_renderer
-from facegen.stages.sample.stage import Sampler, recording_paths
-from facegen.stages.task import compose_stage, dataset_spec, denoise_stage
+from facegen.stages.sample.stage import Sampler
+from facegen.stages.task import compose_stage, dataset_spec, denoise_stage, run_fingerprint
 
 
 @dataclass(frozen=True)
@@ -38,8 +35,8 @@ class Plan:
 
     @property
     def configuration(self) -> dict[str, Any]:
-        """The resolved configuration as plain values; paths keep their variables."""
-        return self.config.model_dump(mode="json")
+        """The resolved configuration as plain values, but for who carries it out; paths keep their variables."""
+        return self.config.model_dump(mode="json", exclude={"executor"})
 
     def description(self) -> dict[str, Any]:
         """For run.yaml: what this run is."""
@@ -112,19 +109,10 @@ def plan(values: dict[str, Any], *, source: str) -> Plan:
     composer = compose_stage(config, model, sampler, denoise).provenance
     if config.render.backend != "numba":
         make_renderer(config.render, model).close()
-    recordings = [_sha256(expand(path, "sample.expression.recordings")) for path in recording_paths(config.sample)]
-    digest = fingerprint(config, model, recordings, denoise.provenance, composer)
+    digest = run_fingerprint(config, model, denoise.provenance, composer)
     notes = tuple(
         f"{recording.path}: {len(recording.weights):,} frames; {recording.lost_frames:,} lost ones skipped, "
         f"{recording.clipped_values:,} weights clipped to 0 … 1"
         for recording in sampler.recordings
     )
     return Plan(config, model, digest, dataset_spec(config, model, digest, denoise.provenance, composer), notes)
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise CaptureError(f"{path}: cannot be read ({error.strerror})") from None

@@ -5,36 +5,39 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import platform
 import resource
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from facegen.batch import Arrays, Renders, Samples
-from facegen.errors import DatasetError
+from facegen.errors import CaptureError, DatasetError
 from facegen.imaging.channels import CHANNELS, rebuild
 from facegen.imaging.mesh import CameraMesh
 from facegen.morphable.load import load_model
 from facegen.morphable.model import MorphableModel
+from facegen.paths import expand
 from facegen.pipeline.folder import RunFolder
 from facegen.pipeline.records import FailedFace, FileRecord, ShardRecord, file_problem, read_record
 from facegen.pipeline.run import Job
 from facegen.pipeline.shards import Shard
 from facegen.settings import validate
 from facegen.stages.compose.stage import ComposeStage
-from facegen.stages.config import RunConfig
+from facegen.stages.config import RunConfig, fingerprint
 from facegen.stages.denoise.stage import DenoiseStage
 from facegen.stages.pack.schema import DatasetSpec
 from facegen.stages.pack.writer import write_shard
 from facegen.stages.render.stage import RenderStage
-from facegen.stages.sample.stage import Sampler
+from facegen.stages.sample.stage import Sampler, recording_paths
 from facegen.storage import write_atomically
 
 STAGES = ("sample", "denoise", "compose", "render", "pack")
@@ -50,33 +53,34 @@ def produce(job: Job, shard: Shard) -> ShardRecord:
     made.
 
     Raises:
-        DatasetError: when what an earlier stage should have left is absent or damaged.
+        DatasetError: when what an earlier stage should have left is absent or damaged, or this machine has other files
+            than the one where the run was started.
         StorageError: when the disk refuses.
     """
     tools = _tools(job)
-    seconds: dict[str, float] = {}
+    times = Times()
     samples: Samples | None = None
     renders: Renders | None = None
     files: list[FileRecord] = []
     if "sample" in job.stages:
-        with _timed(seconds, "sample"):
+        with times.of("sample"):
             samples = tools.sampler.draw(np.arange(shard.first_face, shard.first_face + shard.faces))
     else:
         samples = _read(job, tools.last_before(job.stages[0]), shard, Samples)
     if "denoise" in job.stages and "denoise" in tools.active:
-        with _timed(seconds, "denoise"):
+        with times.of("denoise"):
             samples = tools.denoise.denoise(samples)
     if "compose" in job.stages and "compose" in tools.active:
-        with _timed(seconds, "compose"):
+        with times.of("compose"):
             samples = tools.compose.compose(samples)
     if "render" in job.stages:
-        with _timed(seconds, "render"):
+        with times.of("render"):
             renders = tools.render.render(samples)
     elif "pack" in job.stages:
         renders = _read(job, "render", shard, Renders)
     if "pack" in job.stages:
         assert renders is not None
-        with _timed(seconds, "pack"):
+        with times.of("pack"):
             channels = _stored_channels(tools, samples, renders)
             written = write_shard(job.folder.dataset, tools.spec, shard.number, samples, renders, channels)
             root = job.folder.dataset.name
@@ -91,8 +95,14 @@ def produce(job: Job, shard: Shard) -> ShardRecord:
         fingerprint=job.fingerprint,
         files=tuple(files),
         failed=_failures(renders),
-        seconds={name: round(value, 4) for name, value in seconds.items()},
-        host={"name": platform.node(), "resident_mib": round(resident_mib(), 1)},
+        seconds=times.processor,
+        elapsed=times.elapsed,
+        host={
+            "name": platform.node(),
+            "process": os.getpid(),
+            "resident_mib": round(resident_mib(), 1),
+            **device_facts(tools.devices),
+        },
     )
     record.write(job.folder.record_path(job.stages[-1], shard.number))
     return record
@@ -110,6 +120,8 @@ class _Tools:
     """Of the stages that make samples, those that have something to do."""
     render: RenderStage
     spec: DatasetSpec
+    devices: tuple[str, ...]
+    """What networks compute on, as torch names it."""
 
     def last_before(self, stage: str) -> str:
         """The stage whose samples ``stage`` takes."""
@@ -132,6 +144,12 @@ def _tools(job: Job) -> _Tools:
         sampler = Sampler(config.sample, model, height, width, config.seed)
         denoise = denoise_stage(config, model)
         compose = compose_stage(config, model, sampler, denoise)
+        found = run_fingerprint(config, model, denoise.provenance, compose.provenance)
+        if found != job.fingerprint:
+            raise DatasetError(
+                f"on {platform.node()} the model, the weights or the recordings of the run have other contents than "
+                "where it was started"
+            )
         does = {"sample": True, "denoise": config.denoise.active, "compose": config.compose.active}
         _built[key] = _Tools(
             model=model,
@@ -141,8 +159,32 @@ def _tools(job: Job) -> _Tools:
             active=tuple(name for name, something in does.items() if something),
             render=RenderStage(config.render, model),
             spec=dataset_spec(config, model, job.fingerprint, denoise.provenance, compose.provenance),
+            devices=tuple(stage.device for stage in (config.denoise, config.compose) if stage.active),
         )
     return _built[key]
+
+
+def run_fingerprint(
+    config: RunConfig,
+    model: MorphableModel,
+    denoisers: Mapping[str, Mapping[str, Any]],
+    composer: Mapping[str, Any],
+) -> str:
+    """The fingerprint of a run whose tools are built; its recordings are read for their digests.
+
+    Raises:
+        CaptureError: when a recording cannot be read.
+    """
+    recordings = [_sha256(expand(path, "sample.expression.recordings")) for path in recording_paths(config.sample)]
+    return fingerprint(config, model, recordings, denoisers, composer)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CaptureError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def denoise_stage(config: RunConfig, model: MorphableModel) -> DenoiseStage:
@@ -247,11 +289,33 @@ def _read(job: Job, stage: str, shard: Shard, kind: type[A]) -> A:
         return kind.from_dict({name: file[name] for name in file.files})
 
 
-@contextmanager
-def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    started = time.process_time()
-    yield
-    seconds[stage] = time.process_time() - started
+class Times:
+    """Seconds that the stages of a shard took."""
+
+    def __init__(self) -> None:
+        self.processor: dict[str, float] = {}
+        """Of the processor, by stage."""
+        self.elapsed: dict[str, float] = {}
+        """Of the clock on the wall, by stage."""
+
+    @contextmanager
+    def of(self, stage: str) -> Iterator[None]:
+        """What is done inside counts as ``stage``."""
+        processor, elapsed = time.process_time(), time.perf_counter()
+        yield
+        self.processor[stage] = round(time.process_time() - processor, 4)
+        self.elapsed[stage] = round(time.perf_counter() - elapsed, 4)
+
+
+def device_facts(devices: Iterable[str]) -> dict[str, Any]:
+    """What computed, and the most GPU memory that this process has used: ``device``, and ``device_mib`` on a GPU."""
+    gpus = [device for device in devices if device.startswith("cuda")]
+    if not gpus:
+        return {"device": "cpu"}
+    return {
+        "device": torch.cuda.get_device_name(gpus[0]),
+        "device_mib": round(torch.cuda.max_memory_allocated(gpus[0]) / 2**20, 1),
+    }
 
 
 def resident_mib() -> float:

@@ -21,7 +21,7 @@ from facegen import cli
 
 SMALL = (
     *("--set", "model.resolution=coarse", "--set", "model.bust=false"),
-    *("--set", "render.size=64", "--set", "shard_size=16", "--workers", "1"),
+    *("--set", "render.size=64", "--set", "shard_size=16", "--workers", "0"),
 )
 """Overrides of the quickstart configuration that make a run a matter of a second."""
 
@@ -90,6 +90,13 @@ def group_members(group: int) -> list[int]:
             if int(its_group) == group and state != "Z":
                 members.append(number)
     return members
+
+
+def is_worker(number: int) -> bool:
+    """Whether a process is one that multiprocessing spawned."""
+    with contextlib.suppress(OSError):
+        return b"spawn_main" in Path(f"/proc/{number}/cmdline").read_bytes()
+    return False
 
 
 def wait_until(condition: Any, seconds: float = 60) -> Any:

@@ -12,7 +12,7 @@ from facegen.morphable.coefficients import Group
 from facegen.morphable.config import DefaultModelConfig
 from facegen.morphable.load import load_model
 from facegen.morphable.model import MorphableModel
-from facegen.pipeline.local import single_thread
+from facegen.pipeline.executors.worker import single_thread
 from facegen.tests.autoencoders import Studio, studio_of, write_autoencoder
 from facegen.tests.command import quickstart
 from facegen.tests.data_paths import shared_path

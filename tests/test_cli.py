@@ -70,7 +70,10 @@ def test_usage_errors(arguments: tuple[str, ...]) -> None:
         (("--faces", "-1"), "quickstart: 'faces': input should be greater than or equal to 1, found -1"),
         (("--faces", "0"), "quickstart: 'faces': input should be greater than or equal to 1, found 0"),
         (("--seed", "-1"), "quickstart: 'seed': input should be greater than or equal to 0, found -1"),
-        (("--workers", "0"), "--workers: expected at least 1, found 0"),
+        (
+            ("--workers", "-1"),
+            "quickstart: 'executor.workers': input should be greater than or equal to 0, found -1",
+        ),
         (("--set", "render.size=0"), "quickstart: 'render.size': input should be greater than or equal to 16, found 0"),
         (("--set", "render.sise=64"), "quickstart: unknown key 'render.sise'; did you mean 'size'?"),
         (("--set", "render"), "--set render: expected a.b=value"),

@@ -56,7 +56,7 @@ def test_every_source_but_the_tests_is_in_the_wheel(wheel: set[str]) -> None:
         if name != "tests":
             files += [
                 file
-                for ending in ("py", "yaml", "npz", "safetensors", "json")
+                for ending in ("py", "yaml", "sbatch", "npz", "safetensors", "json")
                 for file in (ROOT / name).rglob(f"*.{ending}")
             ]
     assert wheel == {f"facegen/{file.relative_to(ROOT).as_posix()}" for file in files}

@@ -1,0 +1,1 @@
+"""Ready configurations of executors, by name: for `--executor`."""
