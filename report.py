@@ -119,7 +119,8 @@ def status_text(values: dict[str, Any]) -> str:
 
 def _working_lines(working: dict[str, Any]) -> list[str]:
     """What a command that works on a run tells of itself, for people."""
-    who = f"{working['executor']}, {working['workers'] or 'no'} worker{'' if working['workers'] == 1 else 's'}"
+    workers = working["workers"]
+    who = f"{working['executor']}, {workers} worker{'' if workers == 1 else 's'}" if workers else working["executor"]
     left = "" if working["seconds_left"] is None else f", {duration(working['seconds_left'])} left"
     done = f"{working['done']:,} of {working['faces']:,} faces, {working['faces_per_second']:,.1f} faces/s{left}"
     lines = [f"  {', '.join(working['stages'])} by {working['process']} ({who}): {done}"]

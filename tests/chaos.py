@@ -48,7 +48,7 @@ def harass(run: Path, command: tuple[str, ...], rounds: int, seed: int, longest:
         command: arguments of ``facegen``, without ``--out``.
         rounds: how often something is killed.
         seed: of the moments and of what is killed.
-        longest: seconds within which a moment is drawn, counted from when the workers are there.
+        longest: seconds within which a moment is drawn, counted from the first shard of the round, or from its start.
 
     Raises:
         AssertionError: when a command ends otherwise than it should.
@@ -57,13 +57,12 @@ def harass(run: Path, command: tuple[str, ...], rounds: int, seed: int, longest:
     chaos = Chaos(rounds)
     seen: dict[str, State] = {}
     for _ in range(rounds):
+        there = len(list(run.glob("records/pack/*.json")))
         process = start(*command, "--out", run, "--json")
-        # Half of the moments fall into the start: imports, the check of what is there, the first workers.
-        moment = chance.uniform(0, 2) if chance.random() < 0.3 else None
-        if moment is None:
-            wait_until(lambda process=process: workers_of(process) or process.poll() is not None)
-            moment = chance.uniform(0, longest)
-        time.sleep(moment)
+        if chance.random() < 0.7:
+            # Most moments are in the midst of the work; the others while it starts: imports, workers, their models.
+            wait_until(lambda process=process, there=there: _is_at_work(process, run, there))
+        time.sleep(chance.uniform(0, longest))
         workers = workers_of(process)
         if workers and chance.random() < 0.5:
             with suppress(ProcessLookupError):
@@ -80,6 +79,10 @@ def harass(run: Path, command: tuple[str, ...], rounds: int, seed: int, longest:
     assert outcome.code == 0, outcome.err
     _look(run, seen, chaos)
     return chaos
+
+
+def _is_at_work(process: subprocess.Popen[str], run: Path, there: int) -> bool:
+    return len(list(run.glob("records/pack/*.json"))) > there or process.poll() is not None
 
 
 def last(run: Path, command: tuple[str, ...]) -> Outcome:
@@ -127,7 +130,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="facegen-chaos-") as folder:
         clean, run = Path(folder) / "clean", Path(folder) / "run"
         assert last(clean, command).code == 0
-        chaos = harass(run, command, arguments.rounds, arguments.seed, longest=4.0)
+        chaos = harass(run, command, arguments.rounds, arguments.seed, longest=1.5)
         problems = digest_problems(run, clean)
         shards = len(list((clean / "records" / "pack").iterdir()))
     ok = not problems and not chaos.made_again

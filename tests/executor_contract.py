@@ -140,7 +140,7 @@ class ExecutorContract(ABC):
         assert [outcome.shard for outcome in next_of(executor)] == [shards[1]]
         described = json.loads(json.dumps(executor.describe()))
         assert described["executor"] in ("local", "dask", "slurm")
-        assert described["workers"] >= 1
+        assert described["workers"] >= int(self.processes)
 
     def test_deaths_are_told_and_the_others_finish(self, make: Make, marks: Path) -> None:
         self._processes_only()

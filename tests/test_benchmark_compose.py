@@ -80,7 +80,9 @@ def test_without_torch_geometric_the_command_that_installs_it(monkeypatch: pytes
 def test_what_it_is_compared_with_is_the_same_network() -> None:
     hierarchy = build(*together(ball(10, 12), sheet(7, 8)), (3, 4))
     weights = np.random.default_rng(0).random((hierarchy.sizes[-1], 3))
-    ours = MeshAutoencoder(hierarchy, weights / weights.sum(axis=1, keepdims=True), Architecture((4, 8), 6, 5))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        ours = MeshAutoencoder(hierarchy, weights / weights.sum(axis=1, keepdims=True), Architecture((4, 8), 6, 5))
     with torch.no_grad():
         for parameter in ours.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))

@@ -17,7 +17,19 @@ from facegen.tests.data_paths import shared_path
 
 GROUPS = ["models", "benchmark", "train", "evaluate"]
 STAGES = ["sample", "denoise", "compose", "render", "pack"]
-COMMANDS = ["run", *STAGES, "status", "verify", "preview", "inspect", "compose-sheet", "doctor", *GROUPS]
+COMMANDS = [
+    "run",
+    *STAGES,
+    "plan",
+    "status",
+    "verify",
+    "merge",
+    "preview",
+    "inspect",
+    "compose-sheet",
+    "doctor",
+    *GROUPS,
+]
 
 
 @pytest.mark.parametrize("name", COMMANDS)

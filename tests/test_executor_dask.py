@@ -28,7 +28,8 @@ import facegen
 from facegen.errors import ConfigurationError, MissingDependencyError, WorkerError
 from facegen.pipeline.executors.base import Executor, Finished, Raised, Task
 from facegen.pipeline.executors.config import DaskConfig
-from facegen.pipeline.executors.dask import DaskExecutor, dask_executor, performance_report, worker_count
+from facegen.pipeline.executors.dask import DaskExecutor, dask_executor, performance_report
+from facegen.pipeline.executors.dask_cluster import worker_count
 from facegen.pipeline.executors.local import usable_cores
 from facegen.pipeline.records import ShardRecord
 from facegen.pipeline.shards import Shard, split

@@ -25,7 +25,7 @@ class TestProcesses(ExecutorContract):
         with ExitStack() as stack:
 
             def make(task: Task, **settings: Any) -> Executor:
-                return stack.enter_context(LocalExecutor(LocalConfig(workers=2, **settings), task))
+                return stack.enter_context(LocalExecutor(LocalConfig(**{"workers": 2, **settings}), task))
 
             yield make
 
@@ -67,6 +67,12 @@ class TestProcesses(ExecutorContract):
         }
         assert sorted(seen.values()) == ["3", "5"]
 
+    def test_no_gpus_hides_them(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+        (outcome,) = drive(make(record_of, gpus=0), split(1, 1))
+        assert isinstance(outcome, Finished)
+        assert outcome.record.host["CUDA_VISIBLE_DEVICES"] == ""
+
 
 class TestThisProcess(ExecutorContract):
     processes = False
@@ -81,7 +87,7 @@ class TestThisProcess(ExecutorContract):
 
         return make
 
-    def test_it_describes_itself(self, make: Make) -> None:
+    def test_it_has_no_worker_but_itself(self, make: Make) -> None:
         assert make(record_of).describe() == {"executor": "local", "workers": 0}
 
 

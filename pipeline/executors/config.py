@@ -36,7 +36,8 @@ class LocalConfig(Patience):
     workers: Annotated[int, Field(ge=0, le=4096)] | None = None
     """Worker processes; 0 makes the shards in this process, where a crash ends the run. One per core unless said."""
     gpus: Gpus = "auto"
-    """GPUs shared out among the workers in turn, through ``CUDA_VISIBLE_DEVICES``; ``auto`` takes those there are."""
+    """GPUs shared out among the workers in turn, through ``CUDA_VISIBLE_DEVICES``; ``auto`` takes those there are, 0
+    hides them."""
 
 
 class DaskConfig(Patience):
@@ -46,9 +47,11 @@ class DaskConfig(Patience):
     scheduler: str | None = None
     """Address of a running scheduler, such as ``tcp://host:8786``; none starts a cluster on this machine."""
     workers: Annotated[int, Field(ge=1, le=4096)] | None = None
-    """Worker processes of the cluster that is started: ``workers_per_gpu`` for each GPU, or one per core."""
+    """Worker processes of the cluster that is started: ``workers_per_gpu`` for each GPU, or one per core. With
+    ``scheduler``, the most that are used of those there are: all unless said."""
     gpus: Gpus = "auto"
-    """GPUs of this machine, one per worker process through ``CUDA_VISIBLE_DEVICES``; ``auto`` takes those there are."""
+    """GPUs of this machine, one per worker process through ``CUDA_VISIBLE_DEVICES``; ``auto`` takes those there are, 0
+    hides them."""
     workers_per_gpu: Annotated[int, Field(ge=1, le=16)] = 1
     """Processes that share a GPU."""
     start_seconds: Annotated[float, Field(gt=0, le=86400)] = 120.0

@@ -22,7 +22,7 @@ import psutil
 from facegen.errors import WorkerError
 from facegen.pipeline.executors.base import Died, Executor, Outcome, Task
 from facegen.pipeline.executors.config import LocalConfig
-from facegen.pipeline.executors.gpus import gpu_of, visible_gpus
+from facegen.pipeline.executors.gpus import VARIABLE, gpu_of, visible_gpus
 from facegen.pipeline.executors.processes import blocked, environment, how_it_ended
 from facegen.pipeline.executors.worker import THREAD_VARIABLES, attempt, prepare_worker
 from facegen.pipeline.shards import Shard
@@ -127,7 +127,8 @@ class LocalExecutor(Executor):
         place = next(place for place in range(self._slots) if place not in taken)
         gpu = gpu_of(place, self._gpus)
         # Read by the numeric libraries when the process loads them, which is before any of our code runs there.
-        variables = dict.fromkeys(THREAD_VARIABLES, "1") | ({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu})
+        hidden = {VARIABLE: ""} if self._config.gpus == 0 else {}
+        variables = dict.fromkeys(THREAD_VARIABLES, "1") | (hidden if gpu is None else {VARIABLE: gpu})
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         try:

@@ -20,16 +20,15 @@ from distributed.core import Status
 from facegen.errors import MissingDependencyError, StorageError, WorkerError
 from facegen.pipeline.executors.base import Task
 from facegen.pipeline.executors.config import SlurmConfig
-from facegen.pipeline.executors.dask import (
+from facegen.pipeline.executors.dask import DaskExecutor, terms_of
+from facegen.pipeline.executors.dask_cluster import (
     Crew,
-    DaskExecutor,
     close_cluster,
     connect,
     dask_settings,
     quiet_dask,
     scheduler_options,
     scheduler_settings,
-    terms_of,
 )
 from facegen.pipeline.executors.worker import THREAD_VARIABLES, describe
 
