@@ -17,7 +17,7 @@ PARTIAL = ".partial"
 """Ending of the temporary names; a killed process may leave one behind, no reader looks at it."""
 
 _STALE_SECONDS = 3600.0
-"""Age at which a temporary file of another machine counts as left behind: a file is written in seconds."""
+"""Age at which what a process tells of itself counts as left behind: a file is written in seconds."""
 
 
 def write_atomically(path: Path, data: bytes | memoryview) -> None:
@@ -67,13 +67,14 @@ def is_gone(process: str, written: float) -> bool:
 
     Args:
         process: its name, as :func:`this_process` gave it there. What is no such name is taken for gone.
-        written: when it wrote last, seconds since the epoch; decides for processes of other machines.
+        written: when it wrote last, seconds since the epoch. After an hour it counts as gone whatever has its number
+            now; before, a process of another machine counts as there.
     """
     host, separator, number = process.rpartition("-")
-    if not separator or not number.isdigit():
+    if not separator or not number.isdigit() or time.time() - written > _STALE_SECONDS:
         return True
     if host != _this_host():
-        return time.time() - written > _STALE_SECONDS
+        return False
     try:
         os.kill(int(number), 0)
     except PermissionError:

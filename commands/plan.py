@@ -40,7 +40,7 @@ def _plan(
     ] = None,
     executor_cost: Annotated[
         float | None,
-        typer.Option(metavar="MS", help="Scheduler time per shard, instead of what is measured; 2 for Dask."),
+        typer.Option(metavar="MS", help="Scheduler time per shard, instead of what is measured; about 9 for Dask."),
     ] = None,
     simulate: Annotated[
         bool, typer.Option("--simulate", help="Carry the run out with simulated workers, retries and all.")

@@ -20,7 +20,8 @@ from dataclasses import asdict, dataclass, field
 from os import kill
 from pathlib import Path
 
-from facegen.tests.command import SMALL, Outcome, finish, group_members, is_worker, start, tree, wait_until
+from facegen.tests.command import SMALL, Outcome, finish, group_members, is_worker, start, tree
+from facegen.tests.waiting import wait_until
 
 State = tuple[int, int]
 

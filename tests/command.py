@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,17 +96,6 @@ def is_worker(number: int) -> bool:
     with contextlib.suppress(OSError):
         return b"spawn_main" in Path(f"/proc/{number}/cmdline").read_bytes()
     return False
-
-
-def wait_until(condition: Any, seconds: float = 60) -> Any:
-    """The first true value of ``condition()``."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.002)
-    raise AssertionError(f"not within {seconds} s")
 
 
 def tree(folder: Path) -> dict[str, bytes]:

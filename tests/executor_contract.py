@@ -22,6 +22,7 @@ from facegen.pipeline.executors.base import Died, Executor, Finished, Outcome, R
 from facegen.pipeline.executors.worker import THREAD_VARIABLES
 from facegen.pipeline.records import ShardRecord
 from facegen.pipeline.shards import Shard, split
+from facegen.tests.waiting import wait_until
 
 Make = Callable[..., Executor]
 """From a task and settings of the executor's configuration to an executor."""
@@ -170,14 +171,14 @@ class ExecutorContract(ABC):
         executor = make(Trouble(marks, {0: "hang"}, times=1))
         shards = split(6, 1)
         executor.submit(shards[0])
-        until(lambda: attempts(marks))
+        wait_until(lambda: attempts(marks))
         pid = attempts(marks)[0][1]
         executor.abandon(shards[0], "had it for too long")
         assert next_of(executor) == [Died(shards[0], "had it for too long")]
         outcomes = drive(executor, shards)
         assert all(isinstance(outcome, Finished) for outcome in outcomes)
         assert sorted(outcome.shard.number for outcome in outcomes) == list(range(6))
-        until(lambda: not is_alive(pid))
+        wait_until(lambda: not is_alive(pid))
         assert [shard for shard, _ in attempts(marks)] == [0, 0, 1, 2, 3, 4, 5]
 
     @pytest.mark.parametrize("setting", [{"recycle_shards": 2}, {"memory_limit_mib": 1}])
@@ -197,24 +198,14 @@ class ExecutorContract(ABC):
         executor = make(Trouble(marks, dict.fromkeys(range(2), "hang")))
         for shard in split(2, 1):
             executor.submit(shard)
-        until(lambda: len(attempts(marks)) == 2)
+        wait_until(lambda: len(attempts(marks)) == 2)
         executor.close()
-        until(lambda: not any(is_alive(pid) for _, pid in attempts(marks)))
+        wait_until(lambda: not any(is_alive(pid) for _, pid in attempts(marks)))
         executor.close()
 
 
 def next_of(executor: Executor, seconds: float = 60) -> list[Outcome]:
-    return until(partial(executor.wait, 1.0), seconds)  # type: ignore[no-any-return]
-
-
-def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.005)
-    raise AssertionError(f"not within {seconds} s")
+    return wait_until(partial(executor.wait, 1.0), seconds)  # type: ignore[no-any-return]
 
 
 def is_alive(pid: int) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from facegen.batch import Arrays
 from facegen.tests.command import Outcome, quickstart, states, tree
+from facegen.tests.damage import flip, truncate
 
 Stage = Callable[[NDArray[np.int64]], Arrays]
 """From face numbers (B,) to what the stage makes of those faces."""
@@ -30,16 +30,6 @@ def assert_same(a: Arrays, b: Arrays, rows: NDArray[np.int64] | slice = slice(No
         assert value.dtype == second[name].dtype, name
         # As bytes: not a number is itself, and zero is not minus zero.
         assert value.tobytes() == second[name][rows].tobytes(), name
-
-
-def truncate(file: Path) -> None:
-    os.truncate(file, file.stat().st_size // 2)
-
-
-def flip(file: Path) -> None:
-    data = bytearray(file.read_bytes())
-    data[len(data) // 2] ^= 1
-    file.write_bytes(data)
 
 
 class StageContract(ABC):

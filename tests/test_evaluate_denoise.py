@@ -32,8 +32,9 @@ from facegen.manifold.folder import TrainingFolder
 from facegen.manifold.posterior import PosteriorSampler
 from facegen.morphable.model import MorphableModel
 from facegen.tests.clean_faces import clean_faces, refusal
-from facegen.tests.command import Outcome, facegen, finish, only_line, start, states, tree, wait_until
+from facegen.tests.command import Outcome, facegen, finish, only_line, start, states, tree
 from facegen.tests.data_paths import shared_path
+from facegen.tests.waiting import wait_until
 from facegen.training import check_device
 
 TINY: dict[str, Any] = {"hidden": 32, "blocks": 1, "steps": 60, "average": 0.9}

@@ -43,8 +43,8 @@ from facegen.tests.executor_contract import (
     is_alive,
     next_of,
     record_of,
-    until,
 )
+from facegen.tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ class TestOwnCluster(ExecutorContract):
     def test_each_process_gets_its_gpu(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,GPU-2b")
         executor = make(record_of, gpus=2, workers=None)
-        until(lambda: executor.slots == 2)
+        wait_until(lambda: executor.slots == 2)
         seen = [outcome.record.host for outcome in drive(executor, split(4, 1)) if isinstance(outcome, Finished)]
         assert len(seen) == 4
         assert {host["CUDA_VISIBLE_DEVICES"] for host in seen} == {"1", "GPU-2b"}
@@ -178,7 +178,7 @@ class TestEndings:
             start_new_session=True,
         )
         try:
-            until(lambda: len(attempts(tmp_path / "marks")) == 2 or process.poll() is not None)
+            wait_until(lambda: len(attempts(tmp_path / "marks")) == 2 or process.poll() is not None)
             yield process, [pid for _, pid in attempts(tmp_path / "marks")]
         finally:
             process.kill()
@@ -195,8 +195,8 @@ class TestEndings:
         process, workers = parent
         assert len(workers) == 2
         process.kill()
-        until(lambda: not any(is_alive(pid) for pid in workers))
-        until(lambda: group_members(process.pid) == [])
+        wait_until(lambda: not any(is_alive(pid) for pid in workers))
+        wait_until(lambda: group_members(process.pid) == [])
 
 
 def free_port() -> int:
@@ -227,7 +227,7 @@ def scheduler() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """The address of a scheduler, and its process."""
     port = free_port()
     with started("dask_scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard") as process:
-        until(lambda: is_open(port))
+        wait_until(lambda: is_open(port))
         yield f"tcp://127.0.0.1:{port}", process
 
 
@@ -266,7 +266,7 @@ class TestRunningScheduler:
         assert [shard for shard, _ in attempts(tmp_path / "marks")][:7] == [0, 1, 2, 2, 3, 4, 5]
         with Client(cluster, set_as_default=False) as client:
             client.wait_for_workers(2, timeout=60)
-            until(lambda: client.run_on_scheduler(tasks_of) == 0)
+            wait_until(lambda: client.run_on_scheduler(tasks_of) == 0)
 
     def test_nothing_of_a_shard_stays_in_this_process(self, cluster: str, run: Path) -> None:
         # Dask keeps so many of the last messages.

@@ -16,7 +16,8 @@ from facegen.pipeline.executors.choose import make_executor
 from facegen.pipeline.executors.config import LocalConfig
 from facegen.pipeline.executors.local import LocalExecutor, usable_cores
 from facegen.pipeline.shards import split
-from facegen.tests.executor_contract import ExecutorContract, Make, Trouble, attempts, drive, is_alive, record_of, until
+from facegen.tests.executor_contract import ExecutorContract, Make, Trouble, attempts, drive, is_alive, record_of
+from facegen.tests.waiting import wait_until
 
 
 class TestProcesses(ExecutorContract):
@@ -35,7 +36,7 @@ class TestProcesses(ExecutorContract):
         pids = {pid for _, pid in attempts(marks)}
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
-        until(lambda: not any(map(is_alive, pids)))
+        wait_until(lambda: not any(map(is_alive, pids)))
         back = drive(executor, split(4, 1))
         # Whether it is told of or simply replaced: the shard comes back, once.
         assert len(back) == 4

@@ -26,7 +26,8 @@ from facegen.pipeline.executors.slurm import job_script, slurm_executor
 from facegen.pipeline.shards import split
 from facegen.settings import validate
 from facegen.tests.command import group_members
-from facegen.tests.executor_contract import Trouble, attempts, drive, next_of, record_of, until
+from facegen.tests.executor_contract import Trouble, attempts, drive, next_of, record_of
+from facegen.tests.waiting import wait_until
 
 SBATCH = """#!{python}
 import os, pathlib, re, subprocess, sys
@@ -104,7 +105,7 @@ class TestJobs:
         config = config_of(workers=2, workers_per_job=2, gpus_per_job=2)
         with slurm_executor(config, Trouble(tmp_path / "marks", {2: "exit"}, times=1), run) as executor:
             assert executor.slots == 1
-            until(lambda: executor.slots == 2)
+            wait_until(lambda: executor.slots == 2)
             outcomes = {outcome.shard.number: outcome for outcome in drive(executor, split(5, 1))}
             died = outcomes.pop(2)
             assert isinstance(died, Died)
@@ -128,7 +129,7 @@ class TestJobs:
         shards = split(1, 1)
         with slurm_executor(config_of(workers=1), Trouble(tmp_path / "marks", {0: "hang"}, times=1), run) as executor:
             executor.submit(shards[0])
-            until(lambda: attempts(tmp_path / "marks") or executor.wait(0.1))
+            wait_until(lambda: attempts(tmp_path / "marks") or executor.wait(0.1))
             # Preempted.
             os.killpg(groups(jobs)[0], signal.SIGKILL)
             assert isinstance(next_of(executor)[0], Died)

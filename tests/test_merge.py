@@ -27,9 +27,10 @@ from facegen.tests.command import (
     start,
     states,
     tree,
-    wait_until,
 )
+from facegen.tests.damage import flip, truncate
 from facegen.tests.planting import vouch
+from facegen.tests.waiting import wait_until
 
 IMAGE = "dataset.zarr/image/c/1/0/0/0"
 
@@ -63,16 +64,6 @@ def refusal(*arguments: str | Path) -> str:
     outcome = merge(*arguments)
     assert (outcome.code, outcome.out) == (2, ""), outcome
     return only_line(outcome.err)
-
-
-def flip(file: Path) -> None:
-    data = bytearray(file.read_bytes())
-    data[len(data) // 2] ^= 1
-    file.write_bytes(data)
-
-
-def truncate(file: Path) -> None:
-    os.truncate(file, file.stat().st_size - 1)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from facegen.dataset import FaceDataset
-from facegen.tests.command import SMALL, facegen, finish, quickstart, start, states, tree
+from facegen.tests.command import facegen, quickstart, states, tree
 
 ARRAYS = ("image", "vertices", "triangle_id", "barycentric", "landmarks_2d", "landmark_visible", "depth", "normal")
 
@@ -29,14 +29,6 @@ def assert_same_faces(a: Path, b: Path) -> None:
     for one, other in zip(first, second, strict=True):
         for name in ARRAYS:
             np.testing.assert_array_equal(one[name], other[name], err_msg=name)
-
-
-def test_two_worker_processes_write_the_bytes_of_one(clean_run: Path, tmp_path: Path) -> None:
-    arguments = ("run", "quickstart", "--out", tmp_path / "two", "--faces", "48", *SMALL, "--workers", "2")
-    outcome = finish(start(*arguments))
-    assert outcome.code == 0, outcome.err
-    assert tree(tmp_path / "two" / "dataset.zarr") == tree(clean_run / "dataset.zarr")
-    assert content(tmp_path / "two") == content(clean_run)
 
 
 @pytest.mark.parametrize("size", [5, 64])

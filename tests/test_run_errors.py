@@ -168,8 +168,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 class TestDisk:
-    def test_full(self, clean_run: Path, small_disk: Path) -> None:
-        line = refusal(quickstart("run", small_disk / "run", "--quiet"), 1)
+    @pytest.mark.parametrize("workers", ["0", "2"])
+    def test_full(self, clean_run: Path, small_disk: Path, workers: str) -> None:
+        line = refusal(quickstart("run", small_disk / "run", "--quiet", "--workers", workers), 1)
         assert line.endswith(": No space left on device")
         assert not list((small_disk / "run").rglob("*.partial"))
         subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)

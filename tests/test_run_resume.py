@@ -26,11 +26,12 @@ from facegen.tests.command import (
     start,
     states,
     tree,
-    wait_until,
 )
+from facegen.tests.damage import flip, truncate
+from facegen.tests.waiting import wait_until
 
-LONG = ("run", "quickstart", "--faces", "320", *SMALL, "--set", "shard_size=4", "--set", "render.size=32")
-"""Eighty small shards: time enough to interrupt."""
+LONG = ("run", "quickstart", "--faces", "200", *SMALL, "--set", "shard_size=4", "--set", "render.size=32")
+"""Fifty small shards: time enough to interrupt."""
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +49,11 @@ def records(run: Path) -> list[Path]:
 def assert_continues(run: Path, clean: dict[str, bytes]) -> None:
     """The same command finishes the run, makes no finished shard again, and leaves what a clean run leaves."""
     there = {file: (file.stat().st_ino, file.stat().st_mtime_ns) for file in records(run)}
-    assert 0 < len(there) < 80
+    assert 0 < len(there) < 50
     assert facegen("status", run, "--json").json["complete"] is False
     outcome = facegen(*LONG, "--out", run, "--json")
     assert outcome.code == 0, outcome.err
-    assert outcome.json["made"] == 320 - 4 * len(there)
+    assert outcome.json["made"] == 200 - 4 * len(there)
     assert {file: (file.stat().st_ino, file.stat().st_mtime_ns) for file in there} == there
     assert not list(run.rglob("*.partial"))
     assert tree(run / "dataset.zarr") == clean
@@ -112,7 +113,7 @@ def test_a_killed_worker_is_replaced(long_run: dict[str, bytes], tmp_path: Path)
     outcome = finish(process, 60)
     assert outcome.code == 0, outcome.err
     assert outcome.json["worker_deaths"] == outcome.json["retries"] == 1
-    assert outcome.json["made"] == 320
+    assert outcome.json["made"] == 200
     assert tree(tmp_path / "run" / "dataset.zarr") == long_run
     wait_until(lambda: not group_members(process.pid), seconds=5)
 
@@ -134,16 +135,6 @@ def is_importing(number: int) -> bool:
     with contextlib.suppress(OSError):
         return is_worker(number) and "libtorch" in Path(f"/proc/{number}/maps").read_text()
     return False
-
-
-def truncate(file: Path) -> None:
-    os.truncate(file, file.stat().st_size // 2)
-
-
-def flip(file: Path) -> None:
-    data = bytearray(file.read_bytes())
-    data[len(data) // 3] ^= 4
-    file.write_bytes(data)
 
 
 @pytest.mark.parametrize("harm", [truncate, flip, Path.unlink], ids=["truncated", "flipped", "deleted"])

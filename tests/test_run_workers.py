@@ -20,7 +20,8 @@ from facegen.pipeline.run import Job, carry_out
 from facegen.pipeline.shards import Shard, split
 from facegen.stages import task
 from facegen.storage import is_gone, is_left_behind, this_process, write_atomically
-from facegen.tests.command import SMALL, facegen, finish, only_line, quickstart, start, states, tree, wait_until
+from facegen.tests.command import SMALL, facegen, finish, only_line, quickstart, start, states, tree
+from facegen.tests.waiting import wait_until
 
 SHARDS = ("--set", "shard_size=4", "--set", "render.size=32")
 """Twelve shards of the small quickstart's 48 faces."""
@@ -206,7 +207,8 @@ def test_write_atomically_names_its_writer(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("facegen.storage.os.replace", look)
     write_atomically(tmp_path / "a", b"1")
     assert len(seen) == 1
-    assert not is_gone(this_process(), 0.0)
+    assert not is_gone(this_process(), time.time())
+    assert is_gone(this_process(), time.time() - 7200)
 
 
 class TestStatus:
@@ -214,7 +216,7 @@ class TestStatus:
 
     def test_while_it_runs_and_after(self, tmp_path: Path) -> None:
         run = tmp_path / "run"
-        command = ("run", "quickstart", "--faces", "480", *SMALL, *SHARDS, "--out", run, "--workers", "1", "--quiet")
+        command = ("run", "quickstart", "--faces", "320", *SMALL, *SHARDS, "--out", run, "--workers", "1", "--quiet")
         process = start(*command)
         wait_until(lambda: list((run / "live").glob("*.json")) or process.poll() is not None)
         values = facegen("status", run, "--json").json
@@ -240,14 +242,14 @@ class TestStatus:
 
     def test_of_a_killed_command(self, tmp_path: Path) -> None:
         run = tmp_path / "run"
-        process = start("run", "quickstart", "--faces", "480", *SMALL, *SHARDS, "--out", run, "--workers", "1")
+        process = start("run", "quickstart", "--faces", "240", *SMALL, *SHARDS, "--out", run)
         wait_until(lambda: list((run / "live").glob("*.json")) or process.poll() is not None)
         os.kill(process.pid, signal.SIGKILL)
         finish(process)
         outcome = facegen("status", run)
         assert "nobody is working on it; the same run command continues" in outcome.out
         assert list((run / "live").glob("*.json"))
-        assert quickstart("run", run, *SHARDS, faces=480).code == 0
+        assert quickstart("run", run, *SHARDS, faces=240).code == 0
         assert not (run / "live").exists()
 
     def test_watching_what_nobody_works_on_ends_at_once(self, clean_run: Path) -> None:

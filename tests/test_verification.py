@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from facegen.storage import this_process
 from facegen.tests.command import facegen, only_line, quickstart, states, tree
+from facegen.tests.damage import flip, truncate
 from facegen.tests.planting import plant
 
 IMAGE = "dataset.zarr/image/c/1/0/0/0"
@@ -52,16 +52,6 @@ def last_line(run: Path) -> str:
     outcome = facegen("verify", run)
     assert (outcome.code, outcome.err) == (1, "")
     return outcome.out.splitlines()[-1]
-
-
-def flip(file: Path) -> None:
-    data = bytearray(file.read_bytes())
-    data[len(data) // 2] ^= 1
-    file.write_bytes(data)
-
-
-def truncate(file: Path) -> None:
-    os.truncate(file, file.stat().st_size - 1)
 
 
 def of_another_run(file: Path) -> None:
