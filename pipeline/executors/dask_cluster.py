@@ -227,13 +227,22 @@ def close_cluster(cluster: SpecCluster, first: Callable[[], Any] | None = None) 
         cluster.close(timeout=_CLOSE_SECONDS)
 
 
+class _Client(Client):
+    """A client that only we close. One that could not connect would otherwise try to when it is collected, whoever's
+    thread that happens in, and hold it up for as long as it takes.
+    """
+
+    def __del__(self) -> None:
+        pass
+
+
 @contextlib.contextmanager
 def connect(target: SpecCluster | str, timeout: float = _CONNECT_SECONDS) -> Iterator[Any]:
     """A client of a cluster, or of the scheduler at an address; ``timeout`` seconds to reach it."""
     # Versions are compared by hand, where it is known who the others are.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", distributed.versions.VersionMismatchWarning)
-        client = Client(target, timeout=timeout, set_as_default=False, name="facegen")
+        client = _Client(target, timeout=timeout, set_as_default=False, name="facegen")
     try:
         yield client
     finally:
