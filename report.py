@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,7 +109,7 @@ def status_text(values: dict[str, Any]) -> str:
     if not values["stages"]:
         lines.append("  nothing made yet")
     if values["failed_shards"]:
-        lines.append(f"  given up: shards {ranges(values['failed_shards'])}, reasons in failed/")
+        lines.append(f"  given up: {_numbered(values['failed_shards'])}, reasons in failed/")
     for working in values["working"]:
         lines += _working_lines(working)
     if not (values["working"] or values["complete"]):
@@ -128,12 +128,17 @@ def _working_lines(working: dict[str, Any]) -> list[str]:
         lines.append(f"    faces per core second: {stages_text(working['faces_per_cpu_second'])}")
     if working["in_flight"]:
         longest = max(working["in_flight"].values())
-        lines.append(f"    in flight: shards {ranges(map(int, working['in_flight']))}, up to {duration(longest)}")
+        lines.append(f"    in flight: {_numbered(working['in_flight'])}, up to {duration(longest)}")
     if working["retries"]:
         lines.append(f"    tried again: {working['retries']} times; workers that died: {working['deaths']}")
     if working.get("dashboard"):
         lines.append(f"    {working['dashboard']}")
     return lines
+
+
+def _numbered(shards: Collection[int | str]) -> str:
+    """Shards by their numbers, for people."""
+    return f"shard{'' if len(shards) == 1 else 's'} {ranges(map(int, shards))}"
 
 
 def doctor_text(found: Sequence[Capability]) -> str:

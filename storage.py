@@ -11,13 +11,17 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
 from facegen.errors import StorageError
 
 PARTIAL = ".partial"
 """Ending of the temporary names; a killed process may leave one behind, no reader looks at it."""
 
 _STALE_SECONDS = 3600.0
-"""Age at which what a process tells of itself counts as left behind: a file is written in seconds."""
+"""Age at which what a process of another machine tells of itself counts as left behind: a file takes seconds."""
+_CLOCK_SECONDS = 60.0
+"""By how much the clocks of files and of processes may differ."""
 
 
 def write_atomically(path: Path, data: bytes | memoryview) -> None:
@@ -67,21 +71,22 @@ def is_gone(process: str, written: float) -> bool:
 
     Args:
         process: its name, as :func:`this_process` gave it there. What is no such name is taken for gone.
-        written: when it wrote last, seconds since the epoch. After an hour it counts as gone whatever has its number
-            now; before, a process of another machine counts as there.
+        written: when it wrote last, seconds since the epoch. A process that began later is another one with the same
+            number; one of another machine is taken for gone after an hour.
     """
     host, separator, number = process.rpartition("-")
-    if not separator or not number.isdigit() or time.time() - written > _STALE_SECONDS:
+    if not separator or not number.isdigit():
         return True
     if host != _this_host():
-        return False
+        return time.time() - written > _STALE_SECONDS
     try:
-        os.kill(int(number), 0)
-    except PermissionError:
+        there = psutil.Process(int(number))
+        # A killed one may wait for a while until its end is taken note of.
+        return bool(there.status() == psutil.STATUS_ZOMBIE or there.create_time() > written + _CLOCK_SECONDS)
+    except psutil.AccessDenied:
         return False
-    except (ProcessLookupError, OverflowError):
+    except (psutil.NoSuchProcess, OverflowError):
         return True
-    return False
 
 
 def is_left_behind(partial: Path) -> bool:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import statistics
-import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
-
-from facegen.stages.task import resident_mib
 
 Work = Callable[[], object]
 
 SHORTEST = 0.02
 """Seconds that a measurement lasts at least, so that the clock's step does not count."""
+_RESET_PEAK = Path("/proc/self/clear_refs")
+"""Writing 5 to it sets the mark of the peak to what is resident now."""
 
 
 def seconds(work: Work, repeats: int) -> float:
@@ -30,23 +31,23 @@ def in_turn(first: Work, second: Work, repeats: int) -> list[tuple[float, float]
 
 
 def peak_mib(work: Work) -> float:
-    """By how much the memory of this process grows while ``work`` is done once, looked at every millisecond."""
-    done = threading.Event()
-    seen: list[float] = []
+    """By how much the memory of this process grows while ``work`` is done once, at its most.
 
-    def look() -> None:
-        while not done.wait(0.001):
-            seen.append(resident_mib())
+    Raises:
+        OSError: where the system keeps no such mark; Linux does.
+    """
+    # What is garbage already must not make room for what is to be measured.
+    gc.collect()
+    _RESET_PEAK.write_text("5")
+    before = _peak()
+    work()
+    return _peak() - before
 
-    before = resident_mib()
-    watcher = threading.Thread(target=look)
-    watcher.start()
-    try:
-        work()
-    finally:
-        done.set()
-        watcher.join()
-    return max(0.0, resident_mib() - before, *(mib - before for mib in seen))
+
+def _peak() -> float:
+    """Most resident memory since the mark was set, MiB (proc(5): VmHWM)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
 
 
 class one_thread:

@@ -12,13 +12,14 @@ from facegen.morphable.coefficients import Group
 from facegen.morphable.config import DefaultModelConfig
 from facegen.morphable.load import load_model
 from facegen.morphable.model import MorphableModel
-from facegen.pipeline.executors.worker import single_thread
+from facegen.pipeline.executors.worker import THREAD_VARIABLES, single_thread
 from facegen.tests.autoencoders import Studio, studio_of, write_autoencoder
 from facegen.tests.command import quickstart
 from facegen.tests.data_paths import shared_path
 from facegen.tests.denoisers import Denoisers, write_denoiser
 
-# Workers use one thread, and the bits of a matrix product may depend on their number.
+# Workers use one thread, and the bits of a matrix product may depend on their number. Commands started here inherit it.
+os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
 single_thread()
 
 

@@ -157,6 +157,16 @@ def test_damage_makes_exactly_that_shard_again(
     assert facegen("verify", run).code == 0
 
 
+@pytest.mark.parametrize("file", ["zarr.json", "image/zarr.json", "model/zarr.json", "model/uv/c/0/0"])
+def test_damaged_metadata_is_written_again(clean_run: Path, tmp_path: Path, file: str) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(clean_run, run)
+    truncate(run / "dataset.zarr" / file)
+    assert facegen("verify", run).code == 1
+    assert quickstart("run", run, "--json").json["made"] == 0
+    assert tree(run / "dataset.zarr") == tree(clean_run / "dataset.zarr")
+
+
 def test_a_complete_run_is_left_alone(clean_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(clean_run, run)

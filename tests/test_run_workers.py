@@ -7,9 +7,11 @@ import json
 import os
 import platform
 import signal
+import subprocess
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from facegen.pipeline.executors.config import LocalConfig
@@ -208,7 +210,18 @@ def test_write_atomically_names_its_writer(tmp_path: Path, monkeypatch: pytest.M
     write_atomically(tmp_path / "a", b"1")
     assert len(seen) == 1
     assert not is_gone(this_process(), time.time())
-    assert is_gone(this_process(), time.time() - 7200)
+    # A process that began after the writing is another one with its number.
+    assert is_gone(this_process(), psutil.Process().create_time() - 120)
+
+
+def test_a_killed_process_is_gone_though_nobody_has_taken_note() -> None:
+    process = subprocess.Popen(["sleep", "1000"])
+    name = f"{this_process().rpartition('-')[0]}-{process.pid}"
+    assert not is_gone(name, time.time())
+    process.kill()
+    wait_until(lambda: is_gone(name, time.time()))
+    process.wait()
+    assert is_gone(name, time.time())
 
 
 class TestStatus:

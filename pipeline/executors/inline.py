@@ -14,7 +14,7 @@ class InlineExecutor(Executor):
     """One slot, and :meth:`submit` is where the work is done."""
 
     def __init__(self, task: Task) -> None:
-        single_thread()
+        self._take_back = single_thread()
         self._task = task
         self._back: list[Outcome] = []
 
@@ -39,7 +39,8 @@ class InlineExecutor(Executor):
         raise AssertionError(f"shard {shard.number} was not in flight ({reason})")
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Give this process its threads back."""
+        self._take_back()
 
     def describe(self) -> dict[str, Any]:
         """No workers but this process."""

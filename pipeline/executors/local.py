@@ -78,11 +78,13 @@ class LocalExecutor(Executor):
         Raises:
             WorkerError: when no process can be started.
         """
+        # Who died with nothing to do is nobody's fault.
+        self._workers = [worker for worker in self._workers if worker.shard is not None or worker.process.is_alive()]
         worker = next((worker for worker in self._workers if worker.shard is None), None)
         if worker is None:
             worker = self._start()
         worker.shard = shard
-        # A worker that died meanwhile is found by `wait`, as one that died over this shard.
+        # One that dies before it has read this is found by `wait`.
         with contextlib.suppress(OSError):
             worker.pipe.send(shard)
 

@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import threading
+from collections.abc import Callable
 
 from facegen.errors import FacegenError, StorageError
 from facegen.pipeline.executors.base import Finished, Raised, Task
@@ -33,13 +34,20 @@ def prepare_worker() -> None:
         single_thread()
 
 
-def single_thread() -> None:
-    """Let the numeric libraries of this process use one thread."""
+def single_thread() -> Callable[[], None]:
+    """Let the numeric libraries of this process use one thread; what is returned takes that back."""
     import threadpoolctl
     import torch
 
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
-    threadpoolctl.threadpool_limits(1)
+    limits = threadpoolctl.threadpool_limits(1)
+
+    def take_back() -> None:
+        limits.restore_original_limits()
+        torch.set_num_threads(before)
+
+    return take_back
 
 
 def attempt(task: Task, shard: Shard) -> Finished | Raised:

@@ -127,8 +127,13 @@ def _refuse_other(path: Path, spec: DatasetSpec) -> None:
     if not file.is_file():
         return
     try:
-        found = json.loads(file.read_bytes())["attributes"]["fingerprint"]
-    except (ValueError, KeyError, TypeError):
+        document = json.loads(file.read_bytes())
+    except ValueError:
+        # Damaged; it is written again.
+        return
+    try:
+        found = document["attributes"]["fingerprint"]
+    except (KeyError, TypeError):
         found = "none"
     if found != spec.fingerprint:
         raise DatasetError(f"{path}: holds another dataset, of fingerprint {found}; expected {spec.fingerprint}")
