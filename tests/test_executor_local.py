@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from facegen.pipeline.executors.choose import make_executor
 from facegen.pipeline.executors.config import LocalConfig
 from facegen.pipeline.executors.local import LocalExecutor, usable_cores
 from facegen.pipeline.shards import split
-from facegen.tests.executor_contract import ExecutorContract, Make, Trouble, attempts, drive, is_alive, record_of
+from facegen.tests.executor_contract import ExecutorContract, Make, Trouble, attempts, drive, record_of
 from facegen.tests.waiting import wait_until
 
 
@@ -36,7 +37,8 @@ class TestProcesses(ExecutorContract):
         pids = {pid for _, pid in attempts(marks)}
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not any(map(is_alive, pids)))
+        # Gone with all its threads, not only its first one.
+        wait_until(lambda: not pids & {child.pid for child in multiprocessing.active_children()})
         assert all(isinstance(outcome, Finished) for outcome in drive(executor, split(4, 1)))
         assert len(attempts(marks)) == 6
 

@@ -405,7 +405,8 @@ def test_interrupted_in_the_middle(long_run: Path, tmp_path: Path, how: signal.S
     wait_until(lambda: list((out / "records" / "pack").glob("*.json")) or process.poll() is not None)
     process.send_signal(how)
     outcome = finish(process)
-    done = states(out / "records")
+    # A killed one may leave a record half written, under another name.
+    done = {name: state for name, state in states(out / "records").items() if name.endswith(".json")}
     assert 0 < len(done) < 80
     if how == signal.SIGKILL:
         assert outcome.code == -how

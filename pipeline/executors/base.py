@@ -39,7 +39,7 @@ class Died:
 
     shard: Shard
     reason: str
-    """How it ended, as far as known."""
+    """How it ended, as far as known, to go on after "the last one": ``killed by SIGSEGV``."""
     deaths: int = 1
     """How many workers the shard has taken along since it was submitted."""
 

@@ -273,13 +273,13 @@ class DaskExecutor(Executor):
         address = error.last_worker.address
         codes = self._crew.exit_codes
         if codes is None:
-            return f"the worker at {address} is gone (killed, or out of memory?)", 1 + error.allowed_failures
+            return f"lost at {address} (killed, or out of memory?)", 1 + error.allowed_failures
         # Its connection was closed a moment before its end is known.
         for _ in range(100):
             if address in codes:
                 break
             await asyncio.sleep(0.02)
-        return f"the worker process was {how_it_ended(codes.pop(address, None))}", 1 + error.allowed_failures
+        return how_it_ended(codes.pop(address, None)), 1 + error.allowed_failures
 
     def _outcome(self, key: str, result: Any) -> list[Outcome]:
         flight = self._flights.pop(key, None)

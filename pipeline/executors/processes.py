@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 def how_it_ended(code: int | None) -> str:
     """Of the exit code of a process, negative for a signal; for people."""
     if code is None:
-        return "its end was not seen"
+        return "lost, its end was not seen"
     if code < 0:
         name = signal.Signals(-code).name
         return f"killed by {name}" + (" (out of memory?)" if -code == signal.SIGKILL else "")
