@@ -24,6 +24,8 @@ class RunWatch:
             RunFolderError: when the folder is not a run.
         """
         description = self._folder.describe()
+        # Before the records: whoever is gone by now has written all of his.
+        working = read_live(self._folder.path)
         stages = {}
         for path in sorted((self._folder.path / "records").glob("*")):
             records = [record for record in self._records(path) if record.fingerprint == description["fingerprint"]]
@@ -41,7 +43,7 @@ class RunWatch:
             "stages": stages,
             "failed_shards": self._folder.failed_shards(),
             "complete": stages.get("pack", {}).get("faces", 0) == description["faces"],
-            "working": read_live(self._folder.path),
+            "working": working,
         }
 
     def _records(self, stage: Path) -> list[ShardRecord]:
