@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from facegen.stages.calibration import peak_resident_mib
+
 Work = Callable[[], object]
 
 SHORTEST = 0.02
@@ -39,15 +41,9 @@ def peak_mib(work: Work) -> float:
     # What is garbage already must not make room for what is to be measured.
     gc.collect()
     _RESET_PEAK.write_text("5")
-    before = _peak()
+    before = peak_resident_mib()
     work()
-    return _peak() - before
-
-
-def _peak() -> float:
-    """Most resident memory since the mark was set, MiB (proc(5): VmHWM)."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
+    return peak_resident_mib() - before
 
 
 class one_thread:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -30,10 +31,7 @@ def benchmark_render(
     head = load_model(IctModelConfig(path=model, part="head", eyes=False, teeth=False))
     with_eyes = load_model(IctModelConfig(path=model, part="head", eyes=True, teeth=False))
     result = run(head, dense=with_eyes, platform=platform, repeats=repeats)
-    if json_:
-        print_json(result)
-    else:
-        print(text(result))
+    _tell(result, text, json_)
 
 
 @app.command("run")
@@ -50,10 +48,7 @@ def benchmark_run(
     from facegen.benchmarks.run import run, text
 
     result = run(config, faces=faces, overrides=set_ or [])
-    if json_:
-        print_json(result)
-    else:
-        print(text(result))
+    _tell(result, text, json_)
 
 
 @app.command("scale")
@@ -71,10 +66,7 @@ def benchmark_scale(
     from facegen.benchmarks.scale import run, text
 
     result = run(config, shards=shards, repeats=repeats, overrides=set_ or [])
-    if json_:
-        print_json(result)
-    else:
-        print(text(result))
+    _tell(result, text, json_)
 
 
 @app.command("plan")
@@ -93,10 +85,7 @@ def benchmark_plan(
     from facegen.benchmarks.plan import run, text
 
     result = run(config, faces=faces, times=times, workers=workers, overrides=set_ or [])
-    if json_:
-        print_json(result)
-    else:
-        print(text(result))
+    _tell(result, text, json_)
 
 
 @app.command("denoise")
@@ -111,10 +100,7 @@ def benchmark_denoise(
     from facegen.benchmarks.denoise import run, text
 
     result = run(repeats)
-    if json_:
-        print_json(result)
-    else:
-        print(text(result))
+    _tell(result, text, json_)
 
 
 @app.command("compose")
@@ -132,7 +118,11 @@ def benchmark_compose(
     from facegen.benchmarks.compose import run, text
 
     result = run(model, repeats)
-    if json_:
+    _tell(result, text, json_)
+
+
+def _tell(result: dict[str, Any], text: Callable[[dict[str, Any]], str], as_json: bool) -> None:
+    if as_json:
         print_json(result)
     else:
         print(text(result))

@@ -198,11 +198,11 @@ def _marked(job: Job, shard: Shard) -> ShardRecord:
     """:func:`~facegen.stages.task.produce`, with times that all processes of a machine share."""
     started = time.monotonic()
     record = produce(job, shard)
-    marks = {"process": os.getpid(), "started": started, "ended": time.monotonic(), "peak_mib": _peak_mib()}
+    marks = {"process": os.getpid(), "started": started, "ended": time.monotonic(), "peak_mib": peak_resident_mib()}
     return replace(record, host=record.host | marks)
 
 
-def _peak_mib() -> float:
+def peak_resident_mib() -> float:
     """Most resident memory that this process has had, MiB; what it has now where the system does not tell."""
     # Not getrusage: after a spawn it starts with what the parent had.
     status = Path("/proc/self/status")
