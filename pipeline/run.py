@@ -136,6 +136,9 @@ def carry_out(
                 watch(makers) if watch else nullcontext(),
             ):
                 _make(makers, Drive(makers, todo, executor), job, summary, pace, progress, live)
+            if summary.deaths:
+                # What they were writing would lie there until the next command.
+                job.folder.sweep()
     # From the records, and listed again, for a run may have been killed between a record and its list.
     records = [record for record in job.folder.records(final) if record.failed]
     for record in records:

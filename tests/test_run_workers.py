@@ -21,7 +21,7 @@ from facegen.pipeline.records import ShardRecord, read_record
 from facegen.pipeline.run import Job, carry_out
 from facegen.pipeline.shards import Shard, split
 from facegen.stages import task
-from facegen.storage import is_gone, is_left_behind, this_process, write_atomically
+from facegen.storage import is_gone, is_left_behind, replacing, this_process, write_atomically
 from facegen.tests.command import SMALL, facegen, finish, only_line, quickstart, start, states, tree
 from facegen.tests.waiting import wait_until
 
@@ -98,9 +98,11 @@ _produce = task.produce
 
 
 def deadly(job: Job, shard: Shard) -> ShardRecord:
-    """The real task, but that shard 7 crashes as native code does, as long as there is a cause."""
+    """The real task, but that shard 7 crashes as native code does, amid a file, as long as there is a cause."""
     if shard.number == 7 and (job.folder.path.parent / "cause").exists():
-        ctypes.string_at(0)
+        with replacing(job.folder.dataset / "image" / "c" / "7" / "0" / "0" / "0") as temporary:
+            temporary.write_bytes(b"half of ")
+            ctypes.string_at(0)
     return _produce(job, shard)
 
 
@@ -116,6 +118,8 @@ def test_a_shard_that_crashes_its_workers_is_quarantined(
     reason = "3 workers died over it, the last one killed by SIGSEGV"
     assert outcome.json["failed_shards"] == {"7": reason}
     assert outcome.json["worker_deaths"] == 3
+    # What the dead were writing is gone with them.
+    assert not list(run.rglob("*.partial"))
     entry = json.loads((run / "failed" / "shard-00007.json").read_text())
     assert entry == {"shard": 7, "quarantined": True, "reason": reason}
     status = facegen("status", run, "--json").json
