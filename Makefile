@@ -7,12 +7,13 @@ export FACEGEN_CAPTURES ?= $(abspath ../shared/captures/arkit)
 export FACEGEN_ICT ?= $(abspath ../shared/models/ict-facekit/ict_facekit.npz)
 OPENGL_PACKAGES := libegl1 libgl1 libgl1-mesa-dri libosmesa6
 
-.PHONY: help setup system demo test lint types tests chaos model weights denoise-results compose-weights compose-results benchmark clean clean-kernels
+.PHONY: help setup system demo test lint types tests chaos simulate model weights denoise-results compose-weights compose-results benchmark clean clean-kernels
 
 help:
 	@echo "make demo       set up, make 256 faces, check them, draw runs/quickstart/preview.png"
 	@echo "make test       set up, lint, check types, run all tests"
 	@echo "make benchmark  measure this machine (render against pyrender, a whole run)"
+	@echo "make simulate   the CUDA renderer's whole contract in numba's simulator (two minutes)"
 	@echo "make chaos      kill -9 workers and commands at random, 20 times with each executor, and compare (ten minutes)"
 	@echo "make model      build the embedded face model again from its sources"
 	@echo "make weights    train the shipped denoisers again (an hour; needs recordings, see data/README.md)"
@@ -57,6 +58,9 @@ types:
 
 tests:
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+simulate: setup
+	NUMBA_ENABLE_CUDASIM=1 $(BIN)/python -m pytest -q tests/simulated_cuda.py
 
 chaos: setup
 	$(BIN)/python -m facegen.tests.chaos --rounds 20

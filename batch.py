@@ -80,8 +80,10 @@ class Samples(Arrays):
     """(B, 3) unit vector from the face to the directional light, camera frame."""
     light_colour: Float
     """(B, 3) linear RGB: what that light adds to a white Lambertian surface that faces it."""
+    light_radius: Float
+    """(B,) angular radius of that light, radians: how soft its shadows are."""
     background_seed: NDArray[np.uint64]
-    """(B,) seed of the background."""
+    """(B,) seed of the background, and of the camera's effects."""
     identity_raw: Float | None = None
     """(B, Ki) identity coefficients as drawn, where the denoise stage has made others of them."""
     expression_raw: Float | None = None
@@ -124,3 +126,27 @@ class Renders(Arrays):
     """(B, L, 3) camera frame, mm."""
     landmark_visible: NDArray[np.bool_]
     """(B, L) inside the image and not hidden."""
+    neutral: Float | None = None
+    """(B, V, 3) mm, model frame: the face without expression, eyes straight ahead; ``None``, as are the next two, where
+    the configuration asks for no attribute maps."""
+    uv_albedo: NDArray[np.uint8] | None = None
+    """(B, S, S, 3) sRGB reflectance in texture space, row 0 at v = 1."""
+    uv_albedo_linear: NDArray[np.uint8] | None = None
+    """(B, S, S, 3) likewise, of the colours at the vertices."""
+    intrinsics: NDArray[np.float64] | None = None
+    """(B, 3, 3) of the image, in place of those in :class:`Samples`, where crops are jittered."""
+    effect_crop: Float | None = None
+    """(B, 3) scale about the image's centre, then shift right and down in pixels; 1, 0, 0 where not jittered. This and
+    the other effects are ``None`` where the configuration does not have them."""
+    effect_exposure: Float | None = None
+    """(B,) stops: the light in the image is 2 to this power times what the light arrays say."""
+    effect_white_balance: Float | None = None
+    """(B, 3) gains of linear red, green and blue, likewise on top of what the light arrays say."""
+    effect_blur: Float | None = None
+    """(B,) standard deviation of the Gaussian, pixels; 0 for none."""
+    effect_motion: Float | None = None
+    """(B, 2) segment that the picture moved along, right and down, pixels; 0 for none."""
+    effect_noise: Float | None = None
+    """(B, 2) standard deviations in linear light: of shot noise at full white, of read noise."""
+    effect_jpeg: NDArray[np.uint8] | None = None
+    """(B,) quality 1 … 100; 0 where not compressed."""

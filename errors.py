@@ -35,6 +35,12 @@ class CaptureError(FacegenError, ValueError):
     exit_code = 2
 
 
+class BackgroundError(FacegenError, ValueError):
+    """A background image is missing, damaged, too small, or not what its format says."""
+
+    exit_code = 2
+
+
 class RunFolderError(FacegenError):
     """A folder is not a run, or is the run of another configuration."""
 

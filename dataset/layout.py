@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,12 @@ from facegen.errors import DatasetError, NotADatasetError
 from facegen.morphable.topology import Topology
 from facegen.stages.pack import sharding
 
-FORMAT, FORMAT_VERSION = "facegen", 1
+if TYPE_CHECKING:
+    from facegen.imaging.annotation import Annotation
+
+FORMAT, FORMAT_VERSION = "facegen", 2
 _TOPOLOGY_ARRAYS = ("triangles", "triangle_region", "uv", "uv_triangles", "landmarks", "reference")
+_ANNOTATION_ARRAYS = ("layers", "dense_triangle", "dense_weights")
 
 
 @dataclass(frozen=True)
@@ -76,9 +80,25 @@ class Layout:
         Raises:
             DatasetError: when a file of the model group is missing or damaged.
         """
-        arrays: dict[str, Any] = {name: _read_model_array(self.root, name) for name in _TOPOLOGY_ARRAYS}
+        arrays = {name: self._model_array(name) for name in _TOPOLOGY_ARRAYS}
         attributes = _read_json(self.root / "model" / "zarr.json").get("attributes", {})
         return Topology(**arrays, region_names=tuple(attributes.get("region_names", ())))
+
+    def annotation(self) -> Annotation:
+        """What is known of the surface that all faces share.
+
+        Raises:
+            DatasetError: as :meth:`topology`.
+        """
+        # Imported late: it compiles kernels, which those that only read need not pay for.
+        from facegen.imaging.annotation import Annotation, SurfacePoints
+
+        layers, triangle, weights = (self._model_array(name) for name in _ANNOTATION_ARRAYS)
+        attributes = _read_json(self.root / "model" / "zarr.json").get("attributes", {})
+        return Annotation(layers, tuple(attributes.get("layer_names", ())), SurfacePoints(triangle, weights))
+
+    def _model_array(self, name: str) -> Any:
+        return _read_model_array(self.root, name)
 
 
 @dataclass(frozen=True)
@@ -126,7 +146,7 @@ def metadata_files(layout: Layout) -> tuple[str, ...]:
     """All files but those of the shards, relative to the dataset's root: the metadata documents and the model."""
     groups = {path.split("/")[0] for path in (array.path for array in layout.arrays.values()) if "/" in path}
     nodes = [*sorted(groups | {array.path for array in layout.arrays.values()}), "model"]
-    model = [_model_array_files(layout.root, name) for name in _TOPOLOGY_ARRAYS]
+    model = [_model_array_files(layout.root, name) for name in (*_TOPOLOGY_ARRAYS, *_ANNOTATION_ARRAYS)]
     return ("zarr.json", *(f"{node}/zarr.json" for node in nodes), *(name for names in model for name in names))
 
 
@@ -143,10 +163,11 @@ def difference(a: Layout, b: Layout) -> str | None:
     for name, array in a.arrays.items():
         if b.arrays[name] != array:
             return f"the array '{name}'"
-    one, other = a.topology(), b.topology()
-    for field in fields(one):
-        if not np.array_equal(getattr(one, field.name), getattr(other, field.name)):
-            return f"the model's '{field.name}'"
+    for name in (*_TOPOLOGY_ARRAYS, *_ANNOTATION_ARRAYS):
+        if not np.array_equal(_read_model_array(a.root, name), _read_model_array(b.root, name)):
+            return f"the model's '{name}'"
+    if a.topology().region_names != b.topology().region_names:
+        return "the model's 'region_names'"
     return None
 
 

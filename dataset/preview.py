@@ -63,8 +63,10 @@ def contact_sheet(
         dataset: any; its own selection of channels does not matter.
         faces: face numbers.
         channels: of ``image``, ``landmarks`` (drawn over the image: filled where visible), ``mask``, ``depth`` (near is
-            warm, scaled per face), ``normal``, ``segmentation``, ``uv``, ``pncc``. ``("image",)`` with many columns
-            gives a plain sheet.
+            warm, scaled per face), ``normal``, ``segmentation``, ``layers``, ``uv``, ``pncc``, ``dense`` (the dense
+            landmarks that are visible), and of maps in texture space ``uv_position``, ``uv_identity``,
+            ``uv_expression`` (mid-grey is none, 10 mm the full range), ``uv_albedo``, ``uv_albedo_linear`` and
+            ``uv_texture``. ``("image",)`` with many columns gives a plain sheet.
         columns: strips side by side.
         cell: width of a cell in pixels; ``None`` takes the image's, at most 256.
 
@@ -134,7 +136,7 @@ def write_preview(path: Path, out: Path, count: int, channels: Sequence[str]) ->
 def _read(dataset: FaceDataset, face: int, channels: Sequence[str]) -> dict[str, Any]:
     needed = {"mask"}
     for name in channels:
-        needed |= {"image", "landmarks_2d", "landmark_visible"} if name == "landmarks" else {name}
+        needed |= _NEEDS.get(name, {name})
     return dataset.read(dataset.position(face), sorted(needed))
 
 
@@ -196,6 +198,41 @@ def _segmentation(values: dict[str, Any], size: tuple[int, int]) -> Image.Image:
     return _fit(picture, size, blend=False)
 
 
+def _layers(values: dict[str, Any], size: tuple[int, int]) -> Image.Image:
+    layer = values["layers"].astype(np.int64)
+    picture = np.where(layer[:, :, None] > 0, _PALETTE[(layer - 1) % len(_PALETTE)], np.array(_EMPTY, np.uint8))
+    return _fit(picture, size, blend=False)
+
+
+def _dense(values: dict[str, Any], size: tuple[int, int]) -> Image.Image:
+    fine = (size[0] * 4, size[1] * 4)
+    image = _image(values, size).resize(fine, Image.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(image)
+    height, width = values["image"].shape[:2]
+    for x, y in values["dense_2d"][values["dense_visible"]].tolist():
+        draw.circle((x / width * fine[0], y / height * fine[1]), max(fine[0] / 260, 2.0), fill=(60, 230, 120))
+    return image.resize(size, Image.Resampling.LANCZOS)
+
+
+def _uv_position(name: str) -> Callable[[dict[str, Any], tuple[int, int]], Image.Image]:
+    def picture(values: dict[str, Any], size: tuple[int, int]) -> Image.Image:
+        position = values[name]
+        inside = position.any(axis=2)
+        low, high = (position[inside].min(), position[inside].max()) if inside.any() else (0.0, 1.0)
+        return _colours((position - low) / max(high - low, 1e-6), inside, size)
+
+    return picture
+
+
+def _uv_expression(values: dict[str, Any], size: tuple[int, int]) -> Image.Image:
+    moved = values["uv_expression"]
+    return _colours(0.5 + moved / 20, np.ones(moved.shape[:2], np.bool_), size)
+
+
+def _uv_colours(name: str) -> Callable[[dict[str, Any], tuple[int, int]], Image.Image]:
+    return lambda values, size: _fit(values[name], size)
+
+
 def _uv(values: dict[str, Any], size: tuple[int, int]) -> Image.Image:
     uv = values["uv"]
     return _colours(np.concatenate([uv, np.full_like(uv[:, :, :1], 0.35)], axis=-1), values["mask"], size)
@@ -212,6 +249,20 @@ _SHOWN: dict[str, Callable[[dict[str, Any], tuple[int, int]], Image.Image]] = {
     "depth": _depth,
     "normal": _normal,
     "segmentation": _segmentation,
+    "layers": _layers,
+    "dense": _dense,
     "uv": _uv,
     "pncc": _pncc,
+    "uv_position": _uv_position("uv_position"),
+    "uv_identity": _uv_position("uv_identity"),
+    "uv_expression": _uv_expression,
+    "uv_albedo": _uv_colours("uv_albedo"),
+    "uv_albedo_linear": _uv_colours("uv_albedo_linear"),
+    "uv_texture": _uv_colours("uv_texture"),
 }
+
+_NEEDS = {
+    "landmarks": {"image", "landmarks_2d", "landmark_visible"},
+    "dense": {"image", "dense_2d", "dense_visible"},
+}
+"""Channels of the dataset that are read for what is shown, where they have other names."""

@@ -6,8 +6,9 @@ import difflib
 import operator
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 import torch
@@ -18,23 +19,33 @@ from facegen.dataset.shards import Recent, ShardFile
 from facegen.errors import DatasetError, UnknownChannelError
 from facegen.morphable.topology import Topology
 
-Array = NDArray[np.generic]
+if TYPE_CHECKING:
+    from facegen.dataset.derived import Derivation
+    from facegen.imaging.annotation import Annotation
+    from facegen.imaging.flow import Flow
+    from facegen.imaging.seen import Pictured
 
-REBUILT_FROM = ("vertices", "triangle_id", "barycentric", "intrinsics", "extrinsics", "projection")
-"""What a rebuilt channel follows from, together with the topology."""
+Array = NDArray[np.generic]
 
 # Per process. A decoded chunk holds a small array of one shard: 200 KiB for 68 landmarks of 256 faces, mostly far less.
 _OPEN_FILES = 256
 _DECODED_CHUNKS = 512
 
 
+_OF_THIS_PROCESS = ("_files", "_decoded", "_process", "_labels")
+"""Attributes that do not travel to other processes."""
+
+MOST_TEXELS = 8192
+"""Texels a side of maps."""
+
+
 class FaceDataset(torch.utils.data.Dataset[Any]):
     """The valid faces of a dataset, each a dictionary of tensors.
 
     Shapes are those of the stored arrays without the first axis: images are (H, W, 3) uint8, not channels first, and
-    other per-pixel channels (H, W) or (H, W, C); ``docs/dataset.md`` describes every one. Per-pixel channels that are
-    not stored (mask, depth, normal, segmentation, uv, pncc) are rebuilt from mesh and visibility buffer, bit for bit
-    what pack would have stored.
+    other per-pixel channels (H, W) or (H, W, C); ``docs/dataset.md`` describes every one. Labels that are not stored
+    are made from mesh, camera and visibility buffer when they are asked for (``docs/labels.md``): per-pixel channels
+    bit for bit as pack would have stored them, dense landmarks, boxes and gaze, maps in texture space.
 
     Opening reads metadata and records only. Files are opened when a face is asked for, per process, so that an
     instance works in a DataLoader's workers under fork and under spawn, and between threads.
@@ -43,6 +54,8 @@ class FaceDataset(torch.utils.data.Dataset[Any]):
         path: a run folder or the ``dataset.zarr`` in it.
         channels: names of what a face's dictionary holds, see :attr:`available`.
         transform: applied to the dictionary.
+        map_size: texels a side of maps in texture space that are made here; ``None`` for that of the run's stored maps,
+            256 where it has none.
         allow_incomplete: take the faces of the finished shards and leave out the others, instead of refusing.
 
     Raises:
@@ -57,9 +70,13 @@ class FaceDataset(torch.utils.data.Dataset[Any]):
         channels: Iterable[str] = ("image", "vertices"),
         *,
         transform: Callable[[dict[str, torch.Tensor]], Any] | None = None,
+        map_size: int | None = None,
         allow_incomplete: bool = False,
     ) -> None:
         self._layout = open_layout(path)
+        if map_size is not None and not 1 <= map_size <= MOST_TEXELS:
+            raise DatasetError(f"map_size is {map_size}, expected 1 to {MOST_TEXELS}")
+        self._map_size = map_size
         self.channels = self._known([channels] if isinstance(channels, str) else channels)
         self.transform = transform
         self.attributes: dict[str, Any] = self._layout.attributes
@@ -76,15 +93,37 @@ class FaceDataset(torch.utils.data.Dataset[Any]):
 
     @property
     def available(self) -> tuple[str, ...]:
-        """Names of all channels: stored ones first, then those that are rebuilt."""
-        return tuple(dict.fromkeys([*self._layout.arrays, *_rebuildable()]))
+        """Names of all channels: stored ones first, then those that are made when they are asked for."""
+        return tuple(dict.fromkeys([*self._layout.arrays, *self._labels.names]))
+
+    @cached_property
+    def _labels(self) -> Derivation:
+        # Imported late: it compiles kernels, which workers that only read need not pay for.
+        from facegen.dataset.derived import Derivation
+
+        return Derivation(self._layout, self._map_size)
 
     @property
     def topology(self) -> Topology:
         """The mesh that all faces share, read once."""
-        if self._topology is None:
-            self._topology = self._layout.topology()
-        return self._topology
+        return self._labels.topology
+
+    @property
+    def annotation(self) -> Annotation:
+        """Layers and dense landmarks of that mesh."""
+        return self._labels.annotation
+
+    @property
+    def uv_mask(self) -> Array:
+        """(S, S) bool: texels of attribute maps whose centre is on the mesh; the others are padding or empty."""
+        return self._labels.atlas.mask
+
+    @property
+    def uv_weight(self) -> Array:
+        """(S, S) float32, 0 … 1: how much places count, see :func:`facegen.imaging.maps.weight_map`."""
+        from facegen.imaging.maps import weight_map
+
+        return weight_map(self.topology, self.annotation, self._labels.atlas)
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -129,11 +168,32 @@ class FaceDataset(torch.utils.data.Dataset[Any]):
         absent = [name for name in wanted if name not in stored]
         values = {name: self._read_stored(face, stored[name]) for name in wanted if name in stored}
         if absent:
-            values |= self._rebuild(face, absent, values)
+            values |= self._derive(face, absent, values)
         return {name: values[name] for name in wanted}
 
+    def flow(self, source: SupportsIndex, target: SupportsIndex) -> Flow:
+        """Correspondence from one face's image to another's: of one person or not, they have one topology.
+
+        Args:
+            source, target: indices as for :meth:`read`.
+
+        Raises:
+            IndexError, DatasetError: as :meth:`read`.
+        """
+        from facegen.imaging.flow import flow
+
+        return flow(self.topology, self._pictured(source), self._pictured(target))
+
+    def _pictured(self, index: SupportsIndex) -> Pictured:
+        from facegen.imaging.mesh import CameraMesh
+        from facegen.imaging.seen import Pictured
+
+        found: dict[str, Any] = self.read(index, self._labels.needs(()))
+        mesh = CameraMesh.from_model(found["vertices"], self.topology.triangles, found["extrinsics"])
+        return Pictured(mesh, found["triangle_id"], found["barycentric"], found["intrinsics"], int(found["projection"]))
+
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_files", "_decoded", "_process")}
+        return {name: value for name, value in self.__dict__.items() if name not in _OF_THIS_PROCESS}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -163,25 +223,19 @@ class FaceDataset(torch.utils.data.Dataset[Any]):
         size = int(self._sizes[shard, self._column[array.name]])
         return ShardFile(self._layout.root, array, shard, size, self._layout.shard_size)
 
-    def _rebuild(self, face: int, names: list[str], read: dict[str, Array]) -> dict[str, Array]:
-        # Imported late: it compiles kernels, which workers that only read need not pay for.
-        from facegen.imaging.channels import rebuild
-        from facegen.imaging.mesh import CameraMesh
-
+    def _derive(self, face: int, names: list[str], read: dict[str, Array]) -> dict[str, Array]:
         stored = self._layout.arrays
-        source: dict[str, Any] = {
-            name: read[name] if name in read else self._read_stored(face, stored[name]) for name in REBUILT_FROM
-        }
-        mesh = CameraMesh.from_model(source["vertices"], self.topology.triangles, source["extrinsics"])
+        needed = self._labels.needs(names)
+        source = {name: read[name] if name in read else self._read_stored(face, stored[name]) for name in needed}
         try:
-            return rebuild(names, self.topology, mesh, source["triangle_id"], source["barycentric"])
+            return dict(self._labels.of(names, source))
         except ValueError as error:
             raise DatasetError(f"{self._layout.root}: face {face} is damaged: {error}") from None
 
     def _known(self, channels: Iterable[str]) -> tuple[str, ...]:
         names = tuple(dict.fromkeys(channels))
         for name in names:
-            if name not in self._layout.arrays and name not in _rebuildable():
+            if name not in self._layout.arrays and name not in self._labels.names:
                 nearest = difflib.get_close_matches(name, self.available, n=1, cutoff=0.5)
                 hint = f"did you mean '{nearest[0]}'?" if nearest else f"known: {', '.join(self.available)}"
                 raise UnknownChannelError(f"{self._layout.root}: unknown channel '{name}'; {hint}")
@@ -203,9 +257,3 @@ class FaceDataset(torch.utils.data.Dataset[Any]):
             self._sizes[shard] = [record.sizes.get(array.file(shard), 0) for array in layout.arrays.values()]
         taken[list(self.failed)] = False
         return np.flatnonzero(taken).astype(np.int64)
-
-
-def _rebuildable() -> tuple[str, ...]:
-    from facegen.imaging.channels import CHANNELS
-
-    return tuple(CHANNELS)

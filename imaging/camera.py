@@ -57,16 +57,21 @@ def extrinsic_matrices(rotation: Float64, translation: Float64, pivot: Float64, 
     return result
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, boundscheck=False)
 def to_camera(vertices: NDArray[np.float32], extrinsics: Float64) -> NDArray[np.float32]:
     """Vertices (V, 3) in the camera frame, float32 mm, from the model frame; computed in float64."""
     result = np.empty_like(vertices)
     r, t = extrinsics[:3, :3], extrinsics[:3, 3]
+    r00, r01, r02, t0 = r[0, 0], r[0, 1], r[0, 2], t[0]
+    r10, r11, r12, t1 = r[1, 0], r[1, 1], r[1, 2], t[1]
+    r20, r21, r22, t2 = r[2, 0], r[2, 1], r[2, 2], t[2]
+    # Flat, because a row length that the compiler does not know keeps the loop from vector registers.
+    before, after = vertices.reshape(-1), result.reshape(-1)
     for i in range(vertices.shape[0]):
-        x, y, z = np.float64(vertices[i, 0]), np.float64(vertices[i, 1]), np.float64(vertices[i, 2])
-        result[i, 0] = r[0, 0] * x + r[0, 1] * y + r[0, 2] * z + t[0]
-        result[i, 1] = r[1, 0] * x + r[1, 1] * y + r[1, 2] * z + t[1]
-        result[i, 2] = r[2, 0] * x + r[2, 1] * y + r[2, 2] * z + t[2]
+        x, y, z = np.float64(before[3 * i]), np.float64(before[3 * i + 1]), np.float64(before[3 * i + 2])
+        after[3 * i] = r00 * x + r01 * y + r02 * z + t0
+        after[3 * i + 1] = r10 * x + r11 * y + r12 * z + t1
+        after[3 * i + 2] = r20 * x + r21 * y + r22 * z + t2
     return result
 
 

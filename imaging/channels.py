@@ -11,6 +11,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from facegen.imaging.annotation import layer_at
 from facegen.imaging.mesh import CameraMesh
 from facegen.imaging.visibility import UNIT
 from facegen.morphable.topology import Topology, Triangles
@@ -37,6 +38,9 @@ CHANNELS: dict[str, Channel] = {
         (3,), "float32", "-", "camera", "unit normal, interpolated between vertices; 0 on the background"
     ),
     "segmentation": Channel((), "uint8", "-", "image", "region number, names in the model group; 0 is background"),
+    "layers": Channel(
+        (), "uint8", "-", "image", "part of the face by number, names in the model group; 0 is background"
+    ),
     "uv": Channel((2,), "float32", "-", "texture", "texture coordinate in [0, 1], v upwards; 0 on the background"),
     "pncc": Channel((3,), "float32", "-", "model", "position in the mean face scaled to [0, 1]; 0 on the background"),
 }
@@ -48,6 +52,7 @@ def rebuild(
     mesh: CameraMesh,
     triangle_id: NDArray[np.int32],
     barycentric: NDArray[np.uint16],
+    layers: NDArray[np.uint8] | None = None,
 ) -> dict[str, Image]:
     """The named channels of one face, as :data:`CHANNELS` describes them.
 
@@ -57,10 +62,12 @@ def rebuild(
         mesh: the face in the camera frame.
         triangle_id: (H, W).
         barycentric: (H, W, 2) weights of corners 1 and 2 times 65535.
+        layers: (A, A) of the model's annotation; needed for the channel of that name.
 
     Raises:
         KeyError: for a name that is no channel.
-        ValueError: a triangle number is not one of the mesh, as in damaged data; compiled code would not notice.
+        ValueError: a triangle number is not one of the mesh, as in damaged data; compiled code would not notice. Or
+            there are no layers for the channel of that name.
     """
     low, high = int(triangle_id.min(initial=-1)), int(triangle_id.max(initial=-1))
     if low < -1 or high >= len(mesh.triangles):
@@ -71,7 +78,7 @@ def rebuild(
         raise KeyError(unknown[0])
     height, width = triangle_id.shape
     result: dict[str, Any] = {}
-    for name in wanted:
+    for name in {*wanted, "uv"} if "layers" in wanted else wanted:
         result[name] = np.empty((height, width, *CHANNELS[name].shape), CHANNELS[name].dtype)
     normals = mesh.normals if "normal" in result else _UNUSED_NORMALS
     # Channels that are not wanted get no pixels to be written to.
@@ -82,7 +89,11 @@ def rebuild(
         result.get("mask", _NO_MASK), result.get("segmentation", _NO_REGION), result.get("depth", _NO_SCALAR),
         result.get("normal", _NO_VECTOR), result.get("uv", _NO_VECTOR), result.get("pncc", _NO_VECTOR),
     )  # fmt: skip
-    return result
+    if "layers" in wanted:
+        if layers is None:
+            raise ValueError("the channel 'layers' follows from the model's annotation, which is missing")
+        result["layers"] = layer_at(triangle_id, result["uv"], layers)
+    return {name: result[name] for name in wanted}
 
 
 _UNUSED_NORMALS = np.zeros((0, 3), np.float32)

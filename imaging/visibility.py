@@ -13,8 +13,10 @@ from facegen.morphable.topology import Triangles
 UNIT = 65535
 """The integer that stands for a barycentric weight of 1."""
 
-_compile = numba.njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-_inline = numba.njit(cache=True, nogil=True, boundscheck=False, error_model="numpy", forceinline=True)
+# No fast arithmetic is said, because numba hands a caller's down to functions that say nothing: the bits of a label
+# would depend on who had it compiled first.
+_compile = numba.njit(cache=True, nogil=True, boundscheck=False, error_model="numpy", fastmath=False)
+_inline = numba.njit(cache=True, nogil=True, boundscheck=False, error_model="numpy", forceinline=True, fastmath=False)
 
 
 Point = tuple[float, float, float]

@@ -19,7 +19,7 @@ from facegen.stages.pack.config import PackConfig
 from facegen.stages.render.config import RenderConfig
 from facegen.stages.sample.config import SampleConfig
 
-FORMAT = 1
+FORMAT = 2
 """Changes when the same configuration would give other bytes: runs of another format are not continued."""
 
 MOST_SHARDS = 1_000_000
@@ -75,11 +75,12 @@ def fingerprint(
     recordings: Sequence[str],
     denoisers: Mapping[str, Mapping[str, Any]] | None = None,
     composer: Mapping[str, Any] | None = None,
+    backgrounds: Sequence[str] = (),
 ) -> str:
     """Digest of all that decides a face's bytes.
 
-    The model, the recordings and all weights count by their content, not by their path; name, number of faces and who
-    makes them do not count.
+    The model, the recordings, background images and all weights count by their content, not by their path; name, number
+    of faces and who makes them do not count.
 
     Args:
         config: the resolved configuration.
@@ -89,12 +90,16 @@ def fingerprint(
             empty where nothing is denoised.
         composer: as :attr:`~facegen.stages.compose.stage.ComposeStage.provenance` has it; ``None`` or empty where
             nothing is composed.
+        backgrounds: digest of each folder that background images are taken from, in order.
     """
     apart = {"name", "faces", "model", "denoise", "compose", "executor"}
     values: dict[str, Any] = config.model_dump(mode="json", exclude=apart)
     values["model"] = model.sha256
     if recordings:
         values["sample"]["expression"]["recordings"] = list(recordings)
+    if backgrounds:
+        values["render"]["background"] = _without_folders(values["render"]["background"])
+        values["background_images"] = list(backgrounds)
     if denoisers:
         values["denoise"] = {"device": config.denoise.device, **denoisers}
     if composer:
@@ -102,3 +107,12 @@ def fingerprint(
     values["format"] = FORMAT
     canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _without_folders(background: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a background, and of the parts of a mixture, without the paths of folders."""
+    settings = {key: value for key, value in background.items() if key != "folder"}
+    if "components" in settings:
+        parts = settings["components"]
+        settings["components"] = [part | {"background": _without_folders(part["background"])} for part in parts]
+    return settings

@@ -17,7 +17,8 @@ from facegen.settings import validate
 from facegen.stages.config import RunConfig
 from facegen.stages.pack.schema import DatasetSpec
 from facegen.stages.pack.writer import create_dataset
-from facegen.stages.render.stage import make_renderer
+from facegen.stages.render.backends import make_renderer, resolved
+from facegen.stages.render.background import Backdrop
 from facegen.stages.sample.stage import Sampler
 from facegen.stages.task import compose_stage, dataset_spec, denoise_stage, run_fingerprint
 
@@ -99,9 +100,10 @@ def plan(values: dict[str, Any], *, source: str) -> Plan:
         source: where they come from, for messages.
 
     Raises:
-        ConfigurationError, ModelError, CaptureError, WeightsError, RenderError: naming what is wrong.
+        ConfigurationError, ModelError, CaptureError, WeightsError, BackgroundError, RenderError: naming what is wrong.
     """
     config = validate(RunConfig, values, source=source)
+    config = config.model_copy(update={"render": resolved(config.render)})
     model = load_model(config.model)
     height, width = config.render.height_width
     sampler = Sampler(config.sample, model, height, width, config.seed)
@@ -109,6 +111,7 @@ def plan(values: dict[str, Any], *, source: str) -> Plan:
     composer = compose_stage(config, model, sampler, denoise).provenance
     if config.render.backend != "numba":
         make_renderer(config.render, model).close()
+    Backdrop(config.render.background, height, width).check()
     digest = run_fingerprint(config, model, denoise.provenance, composer)
     notes = tuple(
         f"{recording.path}: {len(recording.weights):,} frames; {recording.lost_frames:,} lost ones skipped, "

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from facegen.annotation.annotate import annotate
 from facegen.batch import Arrays, Renders, Samples
 from facegen.errors import CaptureError, DatasetError
 from facegen.imaging.channels import CHANNELS, rebuild
@@ -36,6 +38,7 @@ from facegen.stages.config import RunConfig, fingerprint
 from facegen.stages.denoise.stage import DenoiseStage
 from facegen.stages.pack.schema import DatasetSpec
 from facegen.stages.pack.writer import write_shard
+from facegen.stages.render.background import folder_digests
 from facegen.stages.render.stage import RenderStage
 from facegen.stages.sample.stage import Sampler, recording_paths
 from facegen.storage import write_atomically
@@ -121,7 +124,7 @@ class _Tools:
     render: RenderStage
     spec: DatasetSpec
     devices: tuple[str, ...]
-    """What networks compute on, as torch names it."""
+    """What torch computes on, as it names it."""
 
     def last_before(self, stage: str) -> str:
         """The stage whose samples ``stage`` takes."""
@@ -147,8 +150,8 @@ def _tools(job: Job) -> _Tools:
         found = run_fingerprint(config, model, denoise.provenance, compose.provenance)
         if found != job.fingerprint:
             raise DatasetError(
-                f"on {platform.node()} the model, the weights or the recordings of the run have other contents than "
-                "where it was started"
+                f"on {platform.node()} the model, the weights, the recordings or the background images of the "
+                "run have other contents than where it was started"
             )
         does = {"sample": True, "denoise": config.denoise.active, "compose": config.compose.active}
         _built[key] = _Tools(
@@ -159,7 +162,10 @@ def _tools(job: Job) -> _Tools:
             active=tuple(name for name, something in does.items() if something),
             render=RenderStage(config.render, model),
             spec=dataset_spec(config, model, job.fingerprint, denoise.provenance, compose.provenance),
-            devices=tuple(stage.device for stage in (config.denoise, config.compose) if stage.active),
+            devices=(
+                *(stage.device for stage in (config.denoise, config.compose) if stage.active),
+                *([config.render.device] if config.render.backend == "torch" else []),
+            ),
         )
     return _built[key]
 
@@ -170,13 +176,14 @@ def run_fingerprint(
     denoisers: Mapping[str, Mapping[str, Any]],
     composer: Mapping[str, Any],
 ) -> str:
-    """The fingerprint of a run whose tools are built; its recordings are read for their digests.
+    """The fingerprint of a run whose tools are built; its recordings and background images are read for their digests.
 
     Raises:
         CaptureError: when a recording cannot be read.
+        BackgroundError: when a folder of background images or a file in it cannot be read.
     """
     recordings = [_sha256(expand(path, "sample.expression.recordings")) for path in recording_paths(config.sample)]
-    return fingerprint(config, model, recordings, denoisers, composer)
+    return fingerprint(config, model, recordings, denoisers, composer, folder_digests(config.render.background))
 
 
 def _sha256(path: Path) -> str:
@@ -233,6 +240,9 @@ def dataset_spec(
         seed=config.seed,
         fingerprint=fingerprint,
         channels=config.pack.channels,
+        effects=config.render.effects.names,
+        annotate=cache(partial(annotate, model)),
+        map_size=0 if config.render.maps is None else config.render.maps.size,
         denoisers=denoisers,
         composer=composer,
         compression_level=config.pack.compression_level,
@@ -246,10 +256,11 @@ def _stored_channels(tools: _Tools, samples: Samples, renders: Renders) -> dict[
     result: dict[str, NDArray[np.generic]] = {
         name: np.zeros((len(renders), height, width, *CHANNELS[name].shape), CHANNELS[name].dtype) for name in names
     }
+    layers = tools.spec.annotate().layers if "layers" in names else None
     for row in np.flatnonzero(renders.valid) if names else ():
         topology = tools.model.topology
         mesh = CameraMesh.from_model(renders.vertices[row], topology.triangles, samples.extrinsics[row])
-        channels = rebuild(names, topology, mesh, renders.triangle_id[row], renders.barycentric[row])
+        channels = rebuild(names, topology, mesh, renders.triangle_id[row], renders.barycentric[row], layers)
         for name in names:
             result[name][row] = channels[name]
     return result

@@ -143,6 +143,7 @@ def _face(
         "light_sh": random.normal(size=(9, 3)).astype(np.float32),
         "light_direction": (light / np.linalg.norm(light)).astype(np.float32),
         "light_colour": random.uniform(size=3).astype(np.float32),
+        "light_radius": np.float32(0.05),
         "background_seed": np.uint64(random.integers(1 << 63)),
     }
     phase = random.uniform(0, 6, 3)
@@ -225,7 +226,8 @@ def channels_of(spec: DatasetSpec, samples: Samples, renders: Renders, place: in
     mesh = CameraMesh.from_model(renders.vertices[place], spec.topology.triangles, samples.extrinsics[place])
     # Tests write spoiled triangle numbers on purpose, which have no channels.
     triangle_id = renders.triangle_id[place].clip(-1, len(mesh.triangles) - 1)
-    return rebuild(spec.channels, spec.topology, mesh, triangle_id, renders.barycentric[place])
+    layers = spec.annotate().layers
+    return rebuild(spec.channels, spec.topology, mesh, triangle_id, renders.barycentric[place], layers)
 
 
 def write_run(run: Path, spec: DatasetSpec, failed: tuple[int, ...] = ()) -> Path:

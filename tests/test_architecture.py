@@ -12,6 +12,7 @@ import facegen
 
 ROOT = Path(facegen.__path__[0])
 PARTS = (
+    "annotation",
     "benchmarks",
     "commands",
     "composition",
@@ -137,6 +138,14 @@ def test_imaging_stands_below(above: str) -> None:
 
 def test_imaging_takes_only_the_topology_of_a_model() -> None:
     assert offences("facegen.imaging", "facegen.morphable", ("facegen.morphable.topology",)) == []
+
+
+def test_surfaces_are_annotated_from_model_and_atlas_alone() -> None:
+    allowed = ("facegen.imaging", "facegen.morphable", "facegen.annotation")
+    assert offences("facegen.annotation", "facegen", allowed) == []
+    # What reads datasets finds the annotation in them.
+    for importer in ("dataset", "imaging", "morphable"):
+        assert offences(f"facegen.{importer}", "facegen.annotation") == []
 
 
 def test_only_the_denoise_stage_denoises() -> None:

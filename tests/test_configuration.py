@@ -51,7 +51,10 @@ def test_shipped_configurations_are_ready_to_run(name: str, monkeypatch: pytest.
         ("{model: {name: bfm}}", "'model.name': 'bfm' is none of 'default', 'ict'"),
         ("{model: {}, fases: 3}", "unknown key 'fases'; did you mean 'faces'?"),
         ("{model: {}, render: {sise: 64}}", "unknown key 'render.sise'; did you mean 'size'?"),
-        ("{model: {}, render: {zzz: 64}}", "unknown key 'render.zzz'; known here: backend, background, size"),
+        (
+            "{model: {}, render: {zzz: 64}}",
+            "unknown key 'render.zzz'; known here: backend, background, device, effects, maps, size",
+        ),
         ("{model: {}, sample: {pose: {yow: 1}}}", "unknown key 'sample.pose.yow'; did you mean 'yaw'?"),
         (
             "{model: {}, sample: {identity: {law: uniform, wdth: 2}}}",
@@ -132,7 +135,8 @@ plain = st.recursive(
 )
 NAMES = """name path part eyes identity expression pose camera light gaze yaw distance grid parameter values law width
 low high sigma components weight size background kind channels compression_level iris brown images_per_identity
-denoise method weights strength start heun_steps condition device probability parts partners alpha transfer"""
+denoise method weights strength start heun_steps condition device probability parts partners alpha transfer
+effects crop exposure white_balance blur motion noise jpeg scenes folder quality colour grain"""
 KEYS = st.sampled_from(sorted({*RunConfig.model_fields, *NAMES.split()}))
 likely = st.recursive(
     plain
@@ -143,6 +147,8 @@ likely = st.recursive(
             "mixture",
             "empirical",
             "plain",
+            "texture",
+            "images",
             "recorded",
             "head",
             "pose.yaw",

@@ -18,7 +18,13 @@ def shape(dimensions: tuple[str | int, ...]) -> str:
     return "(" + ", ".join(["N", *map(str, dimensions)]) + ("," if not dimensions else "") + ")"
 
 
-STORED = (*schema.ARRAYS, *schema.RAW_ARRAYS.values(), *schema.COMPOSITION_ARRAYS)
+STORED = (
+    *schema.ARRAYS,
+    *schema.RAW_ARRAYS.values(),
+    *schema.COMPOSITION_ARRAYS,
+    *schema.EFFECT_ARRAYS.values(),
+    *schema.MAP_ARRAYS,
+)
 ARRAYS = (*STORED, *schema.OPTIONAL_ARRAYS)
 
 
@@ -31,7 +37,7 @@ def test_every_array_is_described(array: schema.ArraySchema) -> None:
     assert row in DOCUMENT.read_text().splitlines()
 
 
-@pytest.mark.parametrize("array", schema.MODEL_ARRAYS, ids=lambda array: array.name)
+@pytest.mark.parametrize("array", [*schema.MODEL_ARRAYS, *schema.ANNOTATION_ARRAYS], ids=lambda array: array.name)
 def test_every_model_array_is_described(array: schema.ModelArraySchema) -> None:
     dimensions = ", ".join(map(str, array.shape)) + ("," if len(array.shape) == 1 else "")
     row = f"| `model/{array.name}` | ({dimensions}) | {array.dtype} | {array.unit} | {array.description} |"

@@ -230,12 +230,16 @@ def test_normals(faces: list[Face]) -> None:
 
 def test_channels_asked_for_together_are_those_asked_for_alone(faces: list[Face]) -> None:
     face = faces[0]
-    together = rebuild(list(CHANNELS), face.topology, face.mesh, face.triangle, face.barycentric)
+    layers = np.random.default_rng(1).integers(1, 19, (64, 64), np.uint8)
+    together = rebuild(list(CHANNELS), face.topology, face.mesh, face.triangle, face.barycentric, layers)
     assert list(together) == list(CHANNELS)
     for name, value in together.items():
         assert value.shape == (HEIGHT, WIDTH, *CHANNELS[name].shape)
         assert value.dtype == np.dtype(CHANNELS[name].dtype)
-        np.testing.assert_array_equal(value, face.channel(name))
+        alone = rebuild([name], face.topology, face.mesh, face.triangle, face.barycentric, layers)[name]
+        np.testing.assert_array_equal(value, alone)
+    with pytest.raises(ValueError, match="annotation"):
+        rebuild(["layers"], face.topology, face.mesh, face.triangle, face.barycentric)
     assert rebuild([], face.topology, face.mesh, face.triangle, face.barycentric) == {}
     with pytest.raises(KeyError, match="depht"):
         rebuild(["depht"], face.topology, face.mesh, face.triangle, face.barycentric)

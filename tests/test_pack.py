@@ -24,7 +24,7 @@ from facegen.morphable.topology import Topology
 from facegen.settings import validate
 from facegen.stages.pack import sharding
 from facegen.stages.pack.config import PackConfig
-from facegen.stages.pack.schema import MODEL_ARRAYS, OPTIONAL_ARRAYS, DatasetSpec
+from facegen.stages.pack.schema import ANNOTATION_ARRAYS, MODEL_ARRAYS, OPTIONAL_ARRAYS, DatasetSpec
 from facegen.stages.pack.writer import create_dataset, write_shard
 from facegen.storage import write_atomically
 from facegen.tests import synthetic
@@ -93,6 +93,9 @@ def test_plain_zarr_reads_every_array(tmp_path: Path, topology: Topology, faces:
         stored = group[f"model/{model_array.name}"]
         assert isinstance(stored, zarr.Array)
         np.testing.assert_array_equal(stored[:], getattr(topology, model_array.name))
+    for model_array in ANNOTATION_ARRAYS:
+        assert group[f"model/{model_array.name}"].shape == getattr(spec.annotate(), model_array.name).shape
+    assert group["model"].attrs["layer_names"] == list(spec.annotate().layer_names)
     assert group["model"].attrs["region_names"] == list(topology.region_names)
 
 

@@ -15,6 +15,7 @@ import facegen
 
 ROOT = Path(facegen.__path__[0])
 SOURCES = (
+    "annotation",
     "benchmarks",
     "commands",
     "composition",

@@ -340,7 +340,7 @@ def test_highlights_follow_the_material() -> None:
         none, one = np.float32(0), np.float32(1)
         normal, back = (np.float32(np.sin(angle)), none, -np.float32(np.cos(angle))), (none, none, -one)
         harmonics = ((none,) * 10,) * 3
-        return float(sum(shade(normal, one, (none, none, none), back, kind, harmonics, back, (one, one, one))))
+        return float(sum(shade(normal, one, one, (none, none, none), back, kind, harmonics, back, (one, one, one))))
 
     assert highlight(LASH, 0) == 0
     wet, skin, lip = ([highlight(kind, degrees) for degrees in (0, 12, 30)] for kind in (WET, SKIN, LIP))
@@ -348,6 +348,26 @@ def test_highlights_follow_the_material() -> None:
     # The sharper a highlight, the sooner it ends.
     assert wet[1] / wet[0] < lip[1] / lip[0] < skin[1] / skin[0]
     assert lip[2] == pytest.approx(skin[2], rel=0.05)
+
+
+@pytest.mark.parametrize("textured", [False, True])
+def test_light_that_is_kept_away_is_no_light(textured: bool) -> None:
+    model = ball_model()
+    renderer = NumbaRenderer(model, 48, 48)
+    view = view_of(model, 48, 48)
+    if textured:
+        view = replace(view, albedo=None, texture=np.full((8, 8, 3), 140, np.uint8))
+    count = len(model.mean)
+    whole = renderer.render(view).image
+    np.testing.assert_array_equal(renderer.render(replace(view, lit=np.ones(count, np.float32))).image, whole)
+    dark = renderer.render(replace(view, light_colour=np.zeros(3, np.float32))).image
+    np.testing.assert_array_equal(renderer.render(replace(view, lit=np.zeros(count, np.float32))).image, dark)
+    half = renderer.render(replace(view, light_colour=view.light_colour / 2)).image.astype(np.int64)
+    found = renderer.render(replace(view, lit=np.full(count, 0.5, np.float32))).image.astype(np.int64)
+    assert np.abs(found - half).max() <= 1
+    assert (whole != dark).any()
+    with pytest.raises(RenderError, match=f"{count} vertices, the view {count - 1} shares of light"):
+        renderer.render(replace(view, lit=np.ones(count - 1, np.float32)))
 
 
 def test_what_does_not_fit_is_refused() -> None:

@@ -206,7 +206,7 @@ class TestCapabilities:
     def test_report(self) -> None:
         rows = capabilities.report()
         names = [row.name for row in rows]
-        assert len(set(names)) == len(names) == 6
+        assert len(set(names)) == len(names) == 8
         for row in rows:
             assert row.detail
             assert "\n" not in row.detail

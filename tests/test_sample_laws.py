@@ -13,10 +13,10 @@ from pydantic import TypeAdapter
 
 from facegen.errors import ConfigurationError
 from facegen.randomness import generator
+from facegen.stages.laws import Component, Constant, Gaussian, Mixture, ScalarLaw, Uniform
 from facegen.stages.sample.config import GridAxis, IrisColour
 from facegen.stages.sample.grid import Grid
 from facegen.stages.sample.iris import iris_colour
-from facegen.stages.sample.laws import Component, Constant, Gaussian, Mixture, ScalarLaw, Uniform
 
 COUNT = 40_000
 

@@ -81,7 +81,7 @@ def test_seeds_differ_and_repeat(head: MorphableModel) -> None:
     zero, one = draw(head, seed=0), draw(head, seed=1)
     assert_equal(zero, draw(head, seed=0))
     for name in ("identity", "albedo", "iris_colour", "gaze", "pose", "intrinsics", "extrinsics", "light_sh",
-                 "light_direction", "light_colour", "background_seed"):  # fmt: skip
+                 "light_direction", "light_colour", "light_radius", "background_seed"):  # fmt: skip
         assert (getattr(zero, name) != getattr(one, name)).any(), name
 
 
@@ -96,7 +96,7 @@ GROUPS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "camera": ({"camera": {"distance": constant(900)}}, {"intrinsics", "extrinsics"}),
     "light": (
         {"light": {"ambient": {"law": "gaussian", "mean": 0.5, "sigma": 0.1}}},
-        {"light_sh", "light_direction", "light_colour"},
+        {"light_sh", "light_direction", "light_colour", "light_radius"},
     ),
 }
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from facegen.imaging.annotation import Annotation
 from facegen.imaging.channels import CHANNELS
 from facegen.morphable.topology import Topology
 
 FORMAT = "facegen"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Changes when a reader of the version before would misread the arrays."""
 
 UNITS = {"length": "mm", "angle": "rad", "image coordinate": "pixel", "coefficient": "σ", "colour": "linear RGB"}
@@ -115,7 +116,14 @@ ARRAYS: tuple[ArraySchema, ...] = (
         "light_colour", "light/colour", (3,), "float32", "linear RGB", "-",
         "what that light adds to a white Lambertian surface that faces it",
     ),
-    ArraySchema("background_seed", "background_seed", (), "uint64", "-", "-", "seed of the background"),
+    ArraySchema(
+        "light_radius", "light/radius", (), "float32", "rad", "-",
+        "angular radius of that light: how soft its shadows are",
+    ),
+    ArraySchema(
+        "background_seed", "background_seed", (), "uint64", "-", "-",
+        "seed of the background and of the camera's effects",
+    ),
     ArraySchema(
         "landmarks_2d", "landmarks/points_2d", ("L", 2), "float32", "pixel", "image", "projected landmarks, seen or not"
     ),
@@ -161,6 +169,52 @@ COMPOSITION_ARRAYS: tuple[ArraySchema, ...] = (
 )  # fmt: skip
 """Stored where the run composes faces."""
 
+EFFECT_ARRAYS: dict[str, ArraySchema] = {
+    "crop": ArraySchema(
+        "effect_crop", "effects/crop", (3,), "float32", "-, pixel", "image",
+        "scale about the image's centre, then shift to the right and down; camera/intrinsics have it in them",
+    ),
+    "exposure": ArraySchema(
+        "effect_exposure", "effects/exposure", (), "float32", "stop", "-",
+        "the light in the image is 2 to this power times what the arrays of light say",
+    ),
+    "white_balance": ArraySchema(
+        "effect_white_balance", "effects/white_balance", (3,), "float32", "-", "-",
+        "gains of linear red, green and blue, on top of what the arrays of light say",
+    ),
+    "blur": ArraySchema(
+        "effect_blur", "effects/blur", (), "float32", "pixel", "image", "standard deviation of the Gaussian; 0 for none"
+    ),
+    "motion": ArraySchema(
+        "effect_motion", "effects/motion", (2,), "float32", "pixel", "image",
+        "segment that the picture was averaged along, to the right and down, around each pixel; 0 for none",
+    ),
+    "noise": ArraySchema(
+        "effect_noise", "effects/noise", (2,), "float32", "linear light", "-",
+        "standard deviations of shot noise at full white and of read noise: the variance is read² + shot² · light",
+    ),
+    "jpeg": ArraySchema(
+        "effect_jpeg", "effects/jpeg", (), "uint8", "-", "-", "quality 1 … 100; 0 where it is not compressed"
+    ),
+}  # fmt: skip
+"""By effect of the camera: stored where the run has it."""
+
+MAP_ARRAYS: tuple[ArraySchema, ...] = (
+    ArraySchema(
+        "neutral", "maps/neutral", ("V", 3), "float32", "mm", "model",
+        "the mesh without expression, the eyes straight ahead", large=True,
+    ),
+    ArraySchema(
+        "uv_albedo", "maps/uv_albedo", ("S", "S", 3), "uint8", "sRGB", "texture",
+        "reflectance, iris included; 0 where the texture shows no mesh", large=True,
+    ),
+    ArraySchema(
+        "uv_albedo_linear", "maps/uv_albedo_linear", ("S", "S", 3), "uint8", "sRGB", "texture",
+        "reflectance as a model with one colour a vertex knows it, without painted detail and iris", large=True,
+    ),
+)  # fmt: skip
+"""Stored where the run makes attribute maps."""
+
 PARTS = "K"
 """The letter of arrays that have the names of the parts in the attribute ``parts``."""
 
@@ -195,6 +249,15 @@ MODEL_ARRAYS: tuple[ModelArraySchema, ...] = (
     ModelArraySchema("reference", ("V", 3), "float32", "mm", "the mean face, model frame"),
 )
 
+ANNOTATION_ARRAYS: tuple[ModelArraySchema, ...] = (
+    ModelArraySchema(
+        "layers", ("A", "A"), "uint8", "-", "layer of each texel, row 0 at v = 1; names in the attribute layer_names"
+    ),
+    ModelArraySchema("dense_triangle", ("D",), "int32", "-", "triangles of the dense landmarks"),
+    ModelArraySchema("dense_weights", ("D", 3), "float32", "-", "weights of the three corners of dense_triangle"),
+)
+"""As :data:`MODEL_ARRAYS`, fields of :class:`~facegen.imaging.annotation.Annotation`."""
+
 
 @dataclass(frozen=True)
 class DatasetSpec:
@@ -220,9 +283,15 @@ class DatasetSpec:
     """Channels stored on demand."""
     denoisers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Group of coefficients that is denoised → what its denoiser is: method, sha256 of its weights, strength."""
+    annotate: Callable[[], Annotation] = Annotation
+    """Makes the labels of the model's surface; called when the dataset is created."""
+    map_size: int = 0
+    """Texels a side of the attribute maps; 0 where the run makes none."""
     composer: Mapping[str, Any] = field(default_factory=dict)
     """What swaps parts of faces, if anything does: sha256 of its weights, parts and their chances, how partners and
     weights are drawn."""
+    effects: tuple[str, ...] = ()
+    """Effects of the camera that faces may have."""
     compression_level: int = 3
 
     @property
@@ -247,6 +316,7 @@ class DatasetSpec:
             "Ki": self.identity,
             "Ke": self.expression,
             "Ka": self.albedo,
+            "S": self.map_size,
             PARTS: len(self.parts),
         }
 
@@ -270,7 +340,10 @@ class DatasetSpec:
         """The arrays that are stored, demanded channels last."""
         raw = tuple(array for group, array in RAW_ARRAYS.items() if group in self.denoisers)
         composition = COMPOSITION_ARRAYS if self.composer else ()
-        return ARRAYS + raw + composition + tuple(a for a in OPTIONAL_ARRAYS if a.name in self.channels)
+        effects = tuple(EFFECT_ARRAYS[name] for name in self.effects)
+        maps = MAP_ARRAYS if self.map_size else ()
+        stored = tuple(array for array in OPTIONAL_ARRAYS if array.name in self.channels)
+        return ARRAYS + raw + composition + effects + maps + stored
 
 
 def denoised_text(denoisers: Mapping[str, Mapping[str, Any]]) -> str:

@@ -75,6 +75,7 @@ def write_shard(
         ValueError: when the arrays are not those of the shard's faces or not of the schema's shapes and dtypes.
         StorageError: when the disk refuses. Files written before it stay; without a record nobody reads them.
     """
+    # Intrinsics that render changed stand for those that were drawn.
     values = {**samples.as_dict(), **renders.as_dict(), **(extra_channels or {})}
     expected = np.array(spec.faces_of(shard), np.int64)
     if not (np.array_equal(samples.face, expected) and np.array_equal(renders.face, expected)):
@@ -155,6 +156,7 @@ def _root_attributes(spec: DatasetSpec) -> dict[str, Any]:
         "shard_size": spec.shard_size,
         "shards": spec.shards,
         "image_size": {"height": spec.height, "width": spec.width},
+        **({"map_size": spec.map_size} if spec.map_size else {}),
         "arrays": {array.name: array.path for array in spec.arrays},
         "versions": {
             "facegen": facegen.__version__,
@@ -184,8 +186,10 @@ def _array_files(spec: DatasetSpec) -> dict[str, bytes]:
 
 def _model_files(spec: DatasetSpec) -> dict[str, bytes]:
     files = {}
-    for array in schema.MODEL_ARRAYS:
-        value = np.ascontiguousarray(getattr(spec.topology, array.name), dtype=array.dtype)
+    annotation = spec.annotate()
+    owners = ((spec.topology, schema.MODEL_ARRAYS), (annotation, schema.ANNOTATION_ARRAYS))
+    for owner, array in ((owner, array) for owner, arrays in owners for array in arrays):
+        value = np.ascontiguousarray(getattr(owner, array.name), dtype=array.dtype)
         metadata = _array(
             shape=value.shape,
             chunk=value.shape,
@@ -202,6 +206,7 @@ def _model_files(spec: DatasetSpec) -> dict[str, bytes]:
         "name": spec.model_name,
         "sha256": spec.model_sha256,
         "region_names": list(spec.topology.region_names),
+        "layer_names": list(annotation.layer_names),
     }
     return files | {"model/zarr.json": _json(_group(attributes))}
 

@@ -2,75 +2,92 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from facegen.stages.render.config import PlainBackground, SoftBackground
+from facegen.paths import expand
+from facegen.randomness import generator
+from facegen.stages.render.backgrounds.config import (
+    Background,
+    GradientBackground,
+    MixtureBackground,
+    OneBackground,
+    PlainBackground,
+    SoftBackground,
+    TextureBackground,
+    image_folders,
+)
+from facegen.stages.render.backgrounds.gradient import draw_gradient
+from facegen.stages.render.backgrounds.photographs import PhotographFolder
+from facegen.stages.render.backgrounds.scenes import draw_scene
+from facegen.stages.render.backgrounds.soft import draw_soft
+
+FOLDER_KEY = "render.background.folder"
+"""The setting that names a folder of pictures, for messages."""
 
 
-def draw_background(config: SoftBackground | PlainBackground, seed: int, height: int, width: int) -> NDArray[np.uint8]:
-    """An sRGB background (H, W, 3)."""
-    if isinstance(config, PlainBackground):
-        colour = np.round(np.array(config.colour) * 255).astype(np.uint8)
-        return np.broadcast_to(colour, (height, width, 3)).copy()
-    rng = np.random.Generator(np.random.Philox(key=seed))
-    base = 0.12 + 0.68 * rng.random()
-    # A few control values per colour, blurred by their interpolation; neighbours in brightness, close in hue.
-    light = base + 0.16 * rng.standard_normal((4, 4, 1))
-    values = (light + 0.04 * rng.standard_normal((1, 1, 3)) + 0.03 * rng.standard_normal((4, 4, 3))).clip(0.02, 0.95)
-    tile = _grain_tile()
-    dy, dx = (int(n) for n in rng.integers(0, len(tile), 2))
-    image: NDArray[np.uint8] = _paint(
-        values.astype(np.float32), _cubic_weights(height), _cubic_weights(width),
-        tile, np.float32(config.grain), dy, dx,
-    )  # fmt: skip
-    return image
+class Backdrop:
+    """Backgrounds of one configuration, of one size. The same seed gives the same bytes in any process."""
+
+    def __init__(self, config: Background, height: int, width: int) -> None:
+        """List the folders of pictures, if there are any.
+
+        Raises:
+            BackgroundError: one cannot be read or has no pictures.
+            ConfigurationError: its path has a variable that is not set.
+        """
+        self._config = config
+        self._size = height, width
+        self._folders = {path: PhotographFolder(expand(path, FOLDER_KEY)) for path in image_folders(config)}
+
+    def draw(self, seed: int) -> NDArray[np.uint8]:
+        """An sRGB background (H, W, 3).
+
+        Raises:
+            BackgroundError: a picture is no longer what it was.
+        """
+        config = self._config
+        if isinstance(config, MixtureBackground):
+            # From a stream of its own, so that each part draws what it would draw alone.
+            choice = generator(seed, "render", "background-kind", 0).random()
+            bounds = np.cumsum([part.weight for part in config.components])
+            chosen = np.searchsorted(bounds, choice * bounds[-1], side="right").clip(0, len(bounds) - 1)
+            return self._one(config.components[int(chosen)].background, seed)
+        return self._one(config, seed)
+
+    def _one(self, config: OneBackground, seed: int) -> NDArray[np.uint8]:
+        height, width = self._size
+        if isinstance(config, PlainBackground):
+            colour = np.round(np.array(config.colour) * 255).astype(np.uint8)
+            return np.broadcast_to(colour, (height, width, 3)).copy()
+        if isinstance(config, SoftBackground):
+            return draw_soft(config, seed, height, width)
+        rng = generator(seed, "render", f"background-{config.kind}", 0)
+        if isinstance(config, GradientBackground):
+            return draw_gradient(config, rng, height, width)
+        if isinstance(config, TextureBackground):
+            return draw_scene(config, rng, height, width)
+        return self._folders[config.folder].draw(config, rng, height, width)
+
+    def check(self) -> None:
+        """Decode all pictures, once before a run.
+
+        Raises:
+            BackgroundError: naming one that is damaged or too small.
+        """
+        for folder in self._folders.values():
+            folder.check(*self._size)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _paint(
-    values: NDArray[np.float32],
-    rows: NDArray[np.float32],
-    columns: NDArray[np.float32],
-    tile: NDArray[np.float32],
-    grain: np.float32,
-    dy: int,
-    dx: int,
-) -> NDArray[np.uint8]:
-    """The bicubic patch of ``values`` (4, 4, 3) at the weights of rows (H, 4) and columns (W, 4), plus grain."""
-    height, width, size = len(rows), len(columns), len(tile)
-    image = np.empty((height, width, 3), np.uint8)
-    curve = np.empty((4, 3), np.float32)
-    for r in range(height):
-        for j in range(4):
-            for k in range(3):
-                curve[j, k] = (
-                    rows[r, 0] * values[0, j, k] + rows[r, 1] * values[1, j, k]
-                    + rows[r, 2] * values[2, j, k] + rows[r, 3] * values[3, j, k]
-                )  # fmt: skip
-        for c in range(width):
-            noise = grain * tile[(r + dy) % size, (c + dx) % size]
-            for k in range(3):
-                value = noise + (
-                    columns[c, 0] * curve[0, k] + columns[c, 1] * curve[1, k]
-                    + columns[c, 2] * curve[2, k] + columns[c, 3] * curve[3, k]
-                )  # fmt: skip
-                clipped = min(max(value, np.float32(0.0)), np.float32(1.0))
-                image[r, c, k] = np.uint8(clipped * np.float32(255.0) + np.float32(0.5))
-    return image
+def folder_digests(config: Background) -> list[str]:
+    """sha256 of names and contents of each folder of pictures, in order.
+
+    Raises:
+        BackgroundError: one cannot be read.
+    """
+    return [PhotographFolder(expand(path, FOLDER_KEY)).digest() for path in image_folders(config)]
 
 
-@lru_cache(maxsize=8)
-def _cubic_weights(size: int) -> NDArray[np.float32]:
-    """(size, 4) Bernstein weights of a cubic Bézier curve over the pixel centres."""
-    t = (np.arange(size) + 0.5) / size
-    return np.stack([(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3], axis=1).astype(np.float32)
-
-
-@lru_cache(maxsize=1)
-def _grain_tile() -> NDArray[np.float32]:
-    """A tile of standard normal noise, the same in every process."""
-    return np.random.Generator(np.random.Philox(key=1)).standard_normal((509, 509)).astype(np.float32)
+def draw_background(config: Background, seed: int, height: int, width: int) -> NDArray[np.uint8]:
+    """One sRGB background (H, W, 3); see :class:`Backdrop`."""
+    return Backdrop(config, height, width).draw(seed)

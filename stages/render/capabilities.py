@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facegen.morphable.ict.source import NEUTRAL
+from facegen.stages.render import cuda_device
 from facegen.stages.render.opengl import PACKAGES, missing
 
 TIMEOUT = 60.0
@@ -49,7 +50,14 @@ def report() -> list[Capability]:
     """Probe this machine. Never raises; OpenGL is tried in processes of its own, because drivers may crash."""
     with ThreadPoolExecutor() as pool:
         drivers = [pool.submit(probe) for probe in (_osmesa, _egl, _moderngl)]
-        return [_numba(), _torch_cuda(), *(driver.result() for driver in drivers), _ict_model()]
+        return [
+            _numba(),
+            _numba_cuda(),
+            _torch(),
+            _torch_cuda(),
+            *(driver.result() for driver in drivers),
+            _ict_model(),
+        ]
 
 
 def _numba() -> Capability:
@@ -59,6 +67,23 @@ def _numba() -> Capability:
     except Exception as error:  # a broken installation raises more than ImportError
         return Capability(name, False, _one_line(str(error)), "pip install numba")
     return Capability(name, True, f"numba {numba.__version__}, {numba.get_num_threads()} threads", None)
+
+
+def _numba_cuda() -> Capability:
+    name = "numba on CUDA"
+    lacking = cuda_device.missing()
+    if lacking is not None:
+        return Capability(name, False, lacking.reason, lacking.command)
+    return Capability(name, True, cuda_device.describe(), None)
+
+
+def _torch() -> Capability:
+    name = "torch on the CPU"
+    try:
+        import torch
+    except Exception as error:
+        return Capability(name, False, _one_line(str(error)), "pip install torch")
+    return Capability(name, True, f"torch {torch.__version__}, {torch.get_num_threads()} threads", None)
 
 
 def _torch_cuda() -> Capability:

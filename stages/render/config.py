@@ -7,25 +7,17 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from facegen.settings import Section
+from facegen.stages.render.backgrounds.config import Background, SoftBackground
+from facegen.stages.render.effects.config import EffectsConfig
 
 Pixels = Annotated[int, Field(ge=16, le=8192)]
-Level = Annotated[float, Field(ge=0, le=1)]
 
 
-class SoftBackground(Section):
-    """Large soft patches of colour, drawn per face."""
+class MapsConfig(Section):
+    """Attribute maps: labels in texture space (see docs/labels.md)."""
 
-    kind: Literal["soft"] = "soft"
-    grain: float = Field(default=0.012, ge=0, le=0.2)
-    """Standard deviation of the noise on top, on the 0 … 1 scale."""
-
-
-class PlainBackground(Section):
-    """One colour for all faces."""
-
-    kind: Literal["plain"] = "plain"
-    colour: tuple[Level, Level, Level] = (0.0, 0.0, 0.0)
-    """sRGB, 0 … 1."""
+    size: Pixels = 256
+    """Texels a side."""
 
 
 class RenderConfig(Section):
@@ -33,10 +25,20 @@ class RenderConfig(Section):
 
     size: Pixels | tuple[Pixels, Pixels] = 256
     """Pixels: one number for a square, or [height, width]."""
-    backend: Literal["numba", "pyrender"] = "numba"
-    """``numba``: ours, on the CPU. ``pyrender``: OpenGL with pyrender's own shading."""
-    background: Annotated[SoftBackground | PlainBackground, Field(discriminator="kind")] = SoftBackground()
+    backend: Literal["numba", "cuda", "torch", "pyrender", "auto"] = "numba"
+    """``numba``: ours, on the CPU; ``cuda``: the same on an NVIDIA GPU; ``torch``: the same in torch, slower.
+    ``pyrender``: OpenGL with pyrender's own shading. ``auto``: ``cuda`` on a GPU, else ``numba``; a run records which.
+    """
+    device: Literal["cpu", "cuda"] = "cpu"
+    """What the torch back-end computes on."""
+    background: Background = SoftBackground()
     """What is behind the face."""
+    shadows: bool = True
+    """Whether the face's own parts keep the directional light from others; not in pyrender's pictures."""
+    effects: EffectsConfig = EffectsConfig()
+    """What the camera does to the picture; nothing unless said."""
+    maps: MapsConfig | None = None
+    """What attribute maps need is stored only where this is set: the neutral face, and albedo maps of this size."""
 
     @property
     def height_width(self) -> tuple[int, int]:

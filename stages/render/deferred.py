@@ -63,13 +63,13 @@ def srgb_decoding() -> F32:
 
 
 @_compile
-def pack_attributes(normals: F32, occlusion: F32, albedo: F32 | None, attributes: F32) -> None:
-    """Put what shading interpolates side by side, for the cache's sake: normal, occlusion, albedo in (V, 8)."""
+def pack_attributes(normals: F32, occlusion: F32, lit: F32, albedo: F32 | None, attributes: F32) -> None:
+    """Put what shading interpolates side by side, for the cache's sake: normal, occlusion, light, albedo in (V, 8)."""
     for i in range(attributes.shape[0]):
         attributes[i, 0], attributes[i, 1], attributes[i, 2] = normals[i, 0], normals[i, 1], normals[i, 2]
-        attributes[i, 3] = occlusion[i]
+        attributes[i, 3], attributes[i, 4] = occlusion[i], lit[i]
         if albedo is not None:
-            attributes[i, 4], attributes[i, 5], attributes[i, 6] = albedo[i, 0], albedo[i, 1], albedo[i, 2]
+            attributes[i, 5], attributes[i, 6], attributes[i, 7] = albedo[i, 0], albedo[i, 1], albedo[i, 2]
 
 
 @_compile
@@ -194,7 +194,7 @@ def shade_surfaces(
     corners = np.ones(9 * _LANES, np.float32)
     rays = np.zeros(2 * _LANES, np.float64)
     weights = np.zeros(2 * _LANES, np.float64)
-    values = np.ones(13 * _LANES, np.float32)
+    values = np.ones(14 * _LANES, np.float32)
     if detail is not None:
         corner_uv, texture, relief, micro, micro_strength, micro_repeats, fade = detail
         slopes = np.zeros(8 * _LANES, np.float32)
@@ -234,7 +234,7 @@ def shade_surfaces(
                     f0 = np.float32(1.0) - f1 - f2
                     seen_triangle = triangle_id[pr, pc]
                     ia, ib, ic = triangles[seen_triangle, 0], triangles[seen_triangle, 1], triangles[seen_triangle, 2]
-                    for k in range(7 if detail is None else 4):
+                    for k in range(8 if detail is None else 5):
                         values[k * _LANES + n] = (
                             f0 * attributes[ia, k] + f1 * attributes[ib, k] + f2 * attributes[ic, k]
                         )
@@ -243,14 +243,14 @@ def shade_surfaces(
                         u, v = f0 * u0 + f1 * u1 + f2 * u2, f0 * v0 + f1 * v1 + f2 * v2
                         red, green, blue = texture_at(texture, decode, u, v)
                         along_u, along_v = relief_at(relief, u, v)
-                        values[4 * _LANES + n], values[5 * _LANES + n], values[6 * _LANES + n] = red, green, blue
+                        values[5 * _LANES + n], values[6 * _LANES + n], values[7 * _LANES + n] = red, green, blue
                         slopes[n], slopes[_LANES + n] = u1 - u0, v1 - v0
                         slopes[2 * _LANES + n], slopes[3 * _LANES + n] = u2 - u0, v2 - v0
                         slopes[4 * _LANES + n], slopes[5 * _LANES + n] = along_u, along_v
                         slopes[6 * _LANES + n], slopes[7 * _LANES + n] = u, v
-                    values[7 * _LANES + n] = kind[pr, pc] - 1
-                    values[8 * _LANES + n] = rays[n]
-                    values[9 * _LANES + n] = rays[_LANES + n]
+                    values[8 * _LANES + n] = kind[pr, pc] - 1
+                    values[9 * _LANES + n] = rays[n]
+                    values[10 * _LANES + n] = rays[_LANES + n]
                 if detail is not None:
                     # Apart, because the code alone slows the loop above, and small images show no grain.
                     if fade > np.float32(0.0):
@@ -264,9 +264,9 @@ def shade_surfaces(
                 for n in range(waiting):
                     pr, pc = pixel[n, 0], pixel[n, 1]
                     if not edge[pr, pc]:
-                        image[pr, pc, 0] = _byte(values[10 * _LANES + n], encode)
-                        image[pr, pc, 1] = _byte(values[11 * _LANES + n], encode)
-                        image[pr, pc, 2] = _byte(values[12 * _LANES + n], encode)
+                        image[pr, pc, 0] = _byte(values[11 * _LANES + n], encode)
+                        image[pr, pc, 1] = _byte(values[12 * _LANES + n], encode)
+                        image[pr, pc, 2] = _byte(values[13 * _LANES + n], encode)
                 waiting = 0
 
 
@@ -281,7 +281,7 @@ def _corner(corners: F32, k: int, n: int) -> Point:
 
 
 # Not the fast arithmetic of shading: these weights are labels.
-@numba.njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+@numba.njit(cache=True, nogil=True, boundscheck=False, error_model="numpy", fastmath=False)
 def _weigh_lanes(corners: F32, rays: NDArray[np.float64], perspective: bool, weights: NDArray[np.float64]) -> None:
     for n in range(_LANES):
         a, b, c = _corner(corners, 0, n), _corner(corners, 1, n), _corner(corners, 2, n)
@@ -312,21 +312,22 @@ def _tilt_lanes(corners: F32, slopes: F32, values: F32) -> None:
 
 @_compile
 def _shade_lanes(values: F32, polynomial: F32, light_vector: F32, light_rgb: F32, perspective: bool) -> None:
-    """Rows of ``values``: 0-2 normal, 3 occlusion, 4-6 albedo, 7 material, 8-9 ray; the colour goes to 10-12."""
+    """Rows of ``values``: 0-2 normal, 3 occlusion, 4 light, 5-7 albedo, 8 material, 9-10 ray; colour goes to 11-13."""
     sh = _light(polynomial, 0), _light(polynomial, 1), _light(polynomial, 2)
     light, light_colour = _rgb(light_vector), _rgb(light_rgb)
     for n in range(_LANES):
         red, green, blue = shade(
             (values[n], values[_LANES + n], values[2 * _LANES + n]),
             values[3 * _LANES + n],
-            (values[4 * _LANES + n], values[5 * _LANES + n], values[6 * _LANES + n]),
-            towards_viewer(values[8 * _LANES + n], values[9 * _LANES + n], perspective),
-            values[7 * _LANES + n],
+            values[4 * _LANES + n],
+            (values[5 * _LANES + n], values[6 * _LANES + n], values[7 * _LANES + n]),
+            towards_viewer(values[9 * _LANES + n], values[10 * _LANES + n], perspective),
+            values[8 * _LANES + n],
             sh, light, light_colour,
         )  # fmt: skip
-        values[10 * _LANES + n] = red
-        values[11 * _LANES + n] = green
-        values[12 * _LANES + n] = blue
+        values[11 * _LANES + n] = red
+        values[12 * _LANES + n] = green
+        values[13 * _LANES + n] = blue
 
 
 @inline
@@ -412,7 +413,7 @@ def shade_edges(
                     f0 = one - f1 - f2
                     normal = _interpolate(attributes, 0, ia, ib, ic, f0, f1, f2)
                     if detail is None:
-                        albedo = _interpolate(attributes, 4, ia, ib, ic, f0, f1, f2)
+                        albedo = _interpolate(attributes, 5, ia, ib, ic, f0, f1, f2)
                     else:
                         u0, v0, u1, v1, u2, v2 = _six(corner_uv, t)
                         tu, tv = f0 * u0 + f1 * u1 + f2 * u2, f0 * v0 + f1 * v1 + f2 * v2
@@ -433,6 +434,7 @@ def shade_edges(
                     surface_colour[found, 0], surface_colour[found, 1], surface_colour[found, 2] = shade(
                         normal,
                         f0 * attributes[ia, 3] + f1 * attributes[ib, 3] + f2 * attributes[ic, 3],
+                        f0 * attributes[ia, 4] + f1 * attributes[ib, 4] + f2 * attributes[ic, 4],
                         albedo, towards_viewer(u, v, perspective), kind, sh, light, light_colour,
                     )  # fmt: skip
                 # Clamped before averaging, so that a highlight's edge is anti-aliased as it is seen.

@@ -6,7 +6,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from facegen.errors import RenderError
 from facegen.imaging.mesh import CameraMesh
 from facegen.imaging.rasterise import Rasteriser
 from facegen.morphable.model import MorphableModel
@@ -19,7 +18,7 @@ from facegen.stages.render.deferred import (
     srgb_encoding,
 )
 from facegen.stages.render.detail import DetailParts
-from facegen.stages.render.renderer import Frame, Renderer, View
+from facegen.stages.render.renderer import Frame, Renderer, View, check_view
 from facegen.stages.render.shading import light_polynomial
 from facegen.stages.render.surface import surface_of
 
@@ -39,6 +38,7 @@ class NumbaRenderer(Renderer):
         triangles, count = model.topology.triangles.view(np.uint32), model.topology.vertex_count
         self._rasteriser = Rasteriser(triangles, count, height, width)
         self._attributes = np.zeros((count, 8), np.float32)
+        self._all_lit = np.ones(count, np.float32)
         self._key = np.empty((height, width), np.float32)
         self._kind = np.empty((height, width), np.uint8)
         self._edge = np.empty((height, width), np.uint8)
@@ -51,7 +51,7 @@ class NumbaRenderer(Renderer):
         Raises:
             RenderError: when the arrays of ``view`` do not fit the model or the image size.
         """
-        self._check(view)
+        check_view(view, self.model, self.height, self.width)
         mesh = CameraMesh.from_model(view.vertices, self.model.topology.triangles, view.extrinsics)
         surface = self._surface
         image = np.empty((self.height, self.width, 3), np.uint8)
@@ -63,7 +63,8 @@ class NumbaRenderer(Renderer):
         mark_edges(triangle_id, self._key, surface.material, self._kind, self._edge)
         rasteriser.fill_near_edges(self._edge, self._fine_triangle, self._fine_key)
         textured = view.texture is not None
-        pack_attributes(mesh.normals, surface.occlusion, None if textured else view.albedo, self._attributes)
+        lit = self._all_lit if view.lit is None else view.lit
+        pack_attributes(mesh.normals, surface.occlusion, lit, None if textured else view.albedo, self._attributes)
         detail = None
         if view.texture is not None:
             detail = self._detail.of(view.texture, view.relief, mesh, view.intrinsics, view.projection)
@@ -84,23 +85,3 @@ class NumbaRenderer(Renderer):
             view.iris_colour, *light, view.background, self._decode, self._encode, detail, image,
         )  # fmt: skip
         return Frame(image, triangle_id, barycentric, mesh)
-
-    def _check(self, view: View) -> None:
-        count = self.model.topology.vertex_count
-        if view.vertices.shape != (count, 3):
-            raise RenderError(f"the model has {count} vertices, the view {view.vertices.shape[0]}")
-        if view.texture is None:
-            if view.albedo is None:
-                raise RenderError("the view has neither albedo nor texture")
-            if view.albedo.shape != (count, 3):
-                raise RenderError(f"the model has {count} vertices, the view {view.albedo.shape[0]} colours")
-        for name, array, depth, kind in (("texture", view.texture, 3, np.uint8), ("relief", view.relief, 2, np.int8)):
-            if array is None:
-                continue
-            if array.ndim != 3 or not array.size or array.shape[2] != depth or array.dtype != kind:
-                found = f"shape {array.shape} and type {array.dtype}"
-                raise RenderError(f"{name} of {found}, expected (S, S, {depth}) and {kind.__name__}")
-        if view.relief is not None and view.texture is None:
-            raise RenderError("the view has a relief but no texture")
-        if view.background.shape != (self.height, self.width, 3):
-            raise RenderError(f"background of shape {view.background.shape}, expected {(self.height, self.width, 3)}")

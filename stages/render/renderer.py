@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from facegen.errors import RenderError
 from facegen.imaging.mesh import CameraMesh
 from facegen.morphable.model import MorphableModel
 
@@ -43,6 +44,8 @@ class View:
     """(S, S, 3) sRGB reflectance, see :class:`facegen.morphable.albedo.TextureAlbedo`."""
     relief: NDArray[np.int8] | None = None
     """(S', S', 2) slopes times 64, see :class:`facegen.morphable.relief.Relief`; only with a texture."""
+    lit: Float | None = None
+    """(V,) share of the directional light that reaches the vertices, 0 … 1; ``None`` for all of it everywhere."""
 
 
 @dataclass(frozen=True)
@@ -77,3 +80,31 @@ class Renderer(ABC):
 
     def close(self) -> None:  # noqa: B027 - most back-ends hold nothing
         """Release what the back-end holds outside Python's memory."""
+
+
+def check_view(view: View, model: MorphableModel, height: int, width: int) -> None:
+    """Refuse a view that a back-end which draws textures cannot draw.
+
+    Raises:
+        RenderError: its arrays do not fit the model or the image size.
+    """
+    count = model.topology.vertex_count
+    if view.vertices.shape != (count, 3):
+        raise RenderError(f"the model has {count} vertices, the view {view.vertices.shape[0]}")
+    if view.texture is None:
+        if view.albedo is None:
+            raise RenderError("the view has neither albedo nor texture")
+        if view.albedo.shape != (count, 3):
+            raise RenderError(f"the model has {count} vertices, the view {view.albedo.shape[0]} colours")
+    for name, array, depth, kind in (("texture", view.texture, 3, np.uint8), ("relief", view.relief, 2, np.int8)):
+        if array is None:
+            continue
+        if array.ndim != 3 or not array.size or array.shape[2] != depth or array.dtype != kind:
+            found = f"shape {array.shape} and type {array.dtype}"
+            raise RenderError(f"{name} of {found}, expected (S, S, {depth}) and {kind.__name__}")
+    if view.lit is not None and view.lit.shape != (count,):
+        raise RenderError(f"the model has {count} vertices, the view {view.lit.shape[0]} shares of light")
+    if view.relief is not None and view.texture is None:
+        raise RenderError("the view has a relief but no texture")
+    if view.background.shape != (height, width, 3):
+        raise RenderError(f"background of shape {view.background.shape}, expected {(height, width, 3)}")

@@ -112,6 +112,7 @@ def _diffuse(
 def shade(
     normal: RGB,
     seen: np.float32,
+    lit: np.float32,
     albedo: RGB,
     viewer: RGB,
     kind: int,
@@ -127,6 +128,7 @@ def shade(
     Args:
         normal: of any length but zero.
         seen: share of the sky that the point sees; a hollow dims the directional light as well.
+        lit: share of the directional light that nothing keeps from the point.
         albedo: linear RGB.
         viewer: unit vector to the viewer.
         kind: material.
@@ -143,7 +145,7 @@ def shade(
     lip = material == np.float32(LIP)
     skin = lip | (material == np.float32(SKIN))
     lambert = nx * light[0] + ny * light[1] + nz * light[2]
-    direct_seen = _smooth(np.float32(0.15), np.float32(0.65), seen)
+    direct_seen = _smooth(np.float32(0.15), np.float32(0.65), seen) * lit
     light_r, light_g, light_b = (
         light_colour[0] * direct_seen,
         light_colour[1] * direct_seen,

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facegen.batch import Renders, Samples
 from facegen.imaging.landmarks import Landmarks, project_landmarks
+from facegen.imaging.mesh import CameraMesh
+from facegen.imaging.shadows import ShadowCaster
 from facegen.morphable.albedo import TextureAlbedo
 from facegen.morphable.model import MorphableModel
 from facegen.morphable.texture import level_for
-from facegen.stages.render.background import draw_background
+from facegen.stages.render.backends import make_renderer
+from facegen.stages.render.background import Backdrop
 from facegen.stages.render.config import RenderConfig
-from facegen.stages.render.numba_backend import NumbaRenderer
-from facegen.stages.render.renderer import Frame, Renderer, View
+from facegen.stages.render.effects.camera import CameraEffects, Drawn
+from facegen.stages.render.maps import AlbedoMaps
+from facegen.stages.render.renderer import Frame, View
 
 DECODE_BLOCK = 16
 """Faces decoded by one matrix product. Blocks are aligned to the face number and always full, so that a face's place in
@@ -39,6 +44,13 @@ class RenderStage:
         self._config = config
         self._model = model
         self._renderer = make_renderer(config, model)
+        self._backdrop = Backdrop(config.background, *config.height_width)
+        topology = model.topology
+        self._shadows = (
+            ShadowCaster(topology.triangles.view(np.uint32), topology.vertex_count) if config.shadows else None
+        )
+        self._effects = CameraEffects(config.effects, *config.height_width)
+        self._maps = None if config.maps is None else AlbedoMaps(model, config.maps.size)
         self._texels = TEXELS_PER_PIXEL * max(config.height_width) if self._renderer.draws_textures else None
 
     def render(self, samples: Samples) -> Renders:
@@ -47,6 +59,7 @@ class RenderStage:
         height, width = self._config.height_width
         topology = self._model.topology
         landmark_count = len(topology.landmarks)
+        drawn = self._effects.draw(samples.background_seed, samples.intrinsics)
         renders = Renders(
             face=samples.face,
             valid=np.zeros(count, np.bool_),
@@ -58,18 +71,49 @@ class RenderStage:
             landmarks_2d=np.zeros((count, landmark_count, 2), np.float32),
             landmarks_3d=np.zeros((count, landmark_count, 3), np.float32),
             landmark_visible=np.zeros((count, landmark_count), np.bool_),
+            **self._empty_maps(count),
+            intrinsics=drawn.intrinsics,
+            effect_crop=drawn.effect_crop,
+            effect_exposure=drawn.effect_exposure,
+            effect_white_balance=drawn.effect_white_balance,
+            effect_blur=drawn.effect_blur,
+            effect_motion=drawn.effect_motion,
+            effect_noise=drawn.effect_noise,
+            effect_jpeg=drawn.effect_jpeg,
         )
         for rows in _aligned_blocks(samples.face):
             # Overflow is no reason to warn: such a face fails, with its reason.
             with np.errstate(over="ignore", invalid="ignore"):
                 decoded = decode_block(self._model, samples, rows, self._texels)
             for place, row in enumerate(rows):
-                reason = self._render_face(samples, row, decoded, place, renders)
+                reason = self._render_face(samples, row, decoded, place, drawn, renders)
                 renders.reason[row] = reason
                 renders.valid[row] = not reason
+            self._add_maps(samples, [row for row in rows if renders.valid[row]], renders)
         return renders
 
-    def _render_face(self, samples: Samples, row: int, decoded: Decoded, place: int, out: Renders) -> str:
+    def _empty_maps(self, count: int) -> dict[str, NDArray[Any]]:
+        if self._config.maps is None:
+            return {}
+        size = self._config.maps.size
+        return {
+            "neutral": np.zeros((count, self._model.topology.vertex_count, 3), np.float32),
+            "uv_albedo": np.zeros((count, size, size, 3), np.uint8),
+            "uv_albedo_linear": np.zeros((count, size, size, 3), np.uint8),
+        }
+
+    def _add_maps(self, samples: Samples, rows: list[int], out: Renders) -> None:
+        """Write what attribute maps need of faces that share one block."""
+        if self._maps is None or not rows:
+            return
+        assert out.neutral is not None
+        assert out.uv_albedo is not None
+        assert out.uv_albedo_linear is not None
+        out.neutral[rows] = decode_neutral(self._model, samples, rows)
+        out.uv_albedo[rows] = self._maps.true(samples.albedo[rows], samples.iris_colour[rows])
+        out.uv_albedo_linear[rows] = self._maps.linear(decode_colours(self._model, samples, rows))
+
+    def _render_face(self, samples: Samples, row: int, decoded: Decoded, place: int, drawn: Drawn, out: Renders) -> str:
         """Render into ``out`` at ``row`` what was decoded at ``place``; what went wrong, or an empty string."""
         reason = _unusable(samples, row)
         if reason:
@@ -84,7 +128,7 @@ class RenderStage:
         # A texture is finite whatever the coefficients are.
         if not np.isfinite(samples.albedo[row] if decoded.albedo is None else decoded.albedo[place]).all():
             return "the albedo is not finite"
-        height, width = self._config.height_width
+        seed = int(samples.background_seed[row])
         view = View(
             vertices=vertices,
             albedo=None if decoded.albedo is None else decoded.albedo[place],
@@ -95,16 +139,22 @@ class RenderStage:
             light_sh=samples.light_sh[row],
             light_direction=samples.light_direction[row],
             light_colour=samples.light_colour[row],
-            background=draw_background(self._config.background, int(samples.background_seed[row]), height, width),
+            background=self._backdrop.draw(seed),
             texture=None if decoded.texture is None else decoded.texture[place],
             relief=None if decoded.relief is None else decoded.relief[place],
         )
+        view = self._effects.before(drawn, row, view)
+        if self._shadows is not None:
+            mesh = CameraMesh.from_model(vertices, self._model.topology.triangles, view.extrinsics)
+            radius = float(samples.light_radius[row])
+            lit = self._shadows.visibility(mesh.vertices, mesh.normals, view.light_direction, radius)
+            view = replace(view, lit=lit)
         frame = self._renderer.render(view)
         if frame.triangle_id.max() < 0:
             return "no part of the face is in the image"
         marks = landmarks_of(self._model, view, frame)
         out.vertices[row] = vertices
-        out.image[row] = frame.image
+        out.image[row] = self._effects.after(drawn, row, seed, frame.image)
         out.triangle_id[row] = frame.triangle_id
         out.barycentric[row] = frame.barycentric
         out.landmarks_2d[row] = marks.points_2d
@@ -128,25 +178,12 @@ def _unusable(samples: Samples, row: int) -> str:
         "light_sh",
         "light_direction",
         "light_colour",
+        "light_radius",
     ):
         if not np.isfinite(getattr(samples, name)[row]).all():
             return f"{name} is not finite"
     brightest = max(np.abs(samples.light_sh[row]).max(), np.abs(samples.light_colour[row]).max())
     return "" if brightest <= BRIGHTEST else f"the light is {brightest:.3g}, more than {BRIGHTEST:.0e}"
-
-
-def make_renderer(config: RenderConfig, model: MorphableModel) -> Renderer:
-    """The back-end that the configuration names.
-
-    Raises:
-        RenderError: when it cannot work on this machine.
-    """
-    height, width = config.height_width
-    if config.backend == "pyrender":
-        from facegen.stages.render.pyrender_backend import PyrenderRenderer
-
-        return PyrenderRenderer(model, height, width)
-    return NumbaRenderer(model, height, width)
 
 
 def landmarks_of(model: MorphableModel, view: View, frame: Frame) -> Landmarks:
@@ -184,24 +221,56 @@ def decode_block(model: MorphableModel, samples: Samples, rows: Sequence[int], t
         rows: (n,) which of its faces.
         texels: texture of a model that has one: the least size that does; ``None`` for vertex colours.
     """
-    place = samples.face[list(rows)] % DECODE_BLOCK
-
-    def full(values: NDArray[np.float32]) -> NDArray[np.float32]:
-        block = np.zeros((DECODE_BLOCK, *values.shape[1:]), np.float32)
-        block[place] = values[list(rows)]
-        return block
-
-    offset = None if samples.offset is None else full(samples.offset)
-    vertices = model.decode(full(samples.identity), full(samples.expression), full(samples.gaze), offset=offset)
+    block = _Block(samples, rows)
+    offset = None if samples.offset is None else block.full(samples.offset)
+    vertices = block.of(
+        model.decode(
+            block.full(samples.identity), block.full(samples.expression), block.full(samples.gaze), offset=offset
+        )
+    )
     if texels is None or not isinstance(model.albedo, TextureAlbedo):
-        return Decoded(vertices[place], albedo=model.decode_albedo(full(samples.albedo))[place])
+        return Decoded(vertices, albedo=decode_colours(model, samples, rows))
     # These do not depend on the batch.
     albedo, expression, detail = samples.albedo[list(rows)], samples.expression[list(rows)], model.relief
     return Decoded(
-        vertices[place],
+        vertices,
         texture=model.albedo.decode_texture(albedo, level_for(model.albedo.sizes, texels)),
         relief=None if detail is None else detail.decode(albedo, expression, level_for(detail.sizes, texels)),
     )
+
+
+def decode_neutral(model: MorphableModel, samples: Samples, rows: Sequence[int]) -> NDArray[np.float32]:
+    """(n, V, 3) mm, model frame: the faces of a block without expression, their eyes straight ahead."""
+    block = _Block(samples, rows)
+    offset = None if samples.offset is None else block.full(samples.offset)
+    still = np.zeros((DECODE_BLOCK, samples.expression.shape[1]), np.float32)
+    return block.of(
+        model.decode(block.full(samples.identity), still, np.zeros((DECODE_BLOCK, 2, 2), np.float32), offset=offset)
+    )
+
+
+def decode_colours(model: MorphableModel, samples: Samples, rows: Sequence[int]) -> NDArray[np.float32]:
+    """(n, V, 3) linear RGB at the vertices of the faces of a block."""
+    block = _Block(samples, rows)
+    return block.of(model.decode_albedo(block.full(samples.albedo)))
+
+
+class _Block:
+    """Places of faces that share one block of :data:`DECODE_BLOCK`, each at its face number's."""
+
+    def __init__(self, samples: Samples, rows: Sequence[int]) -> None:
+        self._rows = list(rows)
+        self._place = samples.face[self._rows] % DECODE_BLOCK
+
+    def full(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(DECODE_BLOCK, …) the faces' rows of a batch's array at their places, zeros elsewhere."""
+        block = np.zeros((DECODE_BLOCK, *values.shape[1:]), np.float32)
+        block[self._place] = values[self._rows]
+        return block
+
+    def of(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, …) the faces' rows of a whole block."""
+        return block[self._place]
 
 
 def _aligned_blocks(face: NDArray[np.int64]) -> list[list[int]]:

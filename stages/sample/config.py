@@ -8,17 +8,9 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from facegen.settings import Section
+from facegen.stages.laws import Constant, Gaussian, ScalarLaw, Uniform
 from facegen.stages.sample.iris import IrisColour
-from facegen.stages.sample.laws import (
-    Constant,
-    Empirical,
-    FromPopulation,
-    Gaussian,
-    PersonLaw,
-    ScalarLaw,
-    Uniform,
-    VectorLaw,
-)
+from facegen.stages.sample.laws import Empirical, FromPopulation, PersonLaw, VectorLaw
 
 
 class PoseConfig(Section):
@@ -82,6 +74,9 @@ class LightConfig(Section):
     """Linear value that the directional light alone gives a white surface facing it."""
     warmth: ScalarLaw = Gaussian(sigma=0.5)
     """Colour of the directional light from cool (-1) to warm (+1); the other light takes a third of it, reversed."""
+    radius: ScalarLaw = Uniform(low=1.5, high=10)
+    """Angular radius of the directional light, degrees: how soft its shadows are. The sun has a quarter of one, a
+    window across the room 10 and more."""
 
 
 class GridAxis(Section):

@@ -30,6 +30,9 @@ from facegen.stages.sample.light import directional_light, spherical_harmonics
 
 Float64 = NDArray[np.float64]
 
+MOST_RADIUS = 60.0
+"""Degrees: what a wider light would do is what the spherical harmonics are for."""
+
 
 class Sampler:
     """Draws faces of one model by the laws of a configuration. A face depends on nothing but seed and number."""
@@ -132,6 +135,7 @@ class Sampler:
             light_sh=sh.astype(np.float32),
             light_direction=direction.astype(np.float32),
             light_colour=colour.astype(np.float32),
+            light_radius=np.radians(scalars["light.radius"].clip(0, MOST_RADIUS)).astype(np.float32),
             background_seed=np.array(backgrounds, np.uint64),
         )
 

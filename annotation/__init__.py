@@ -1,0 +1,1 @@
+"""Labels of a model's surface: layers of the face and dense landmarks."""

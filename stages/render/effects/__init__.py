@@ -1,0 +1,1 @@
+"""Effects of a camera, drawn per face and kept as labels."""
