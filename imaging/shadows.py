@@ -87,8 +87,8 @@ class ShadowCaster:
         self._rasteriser.fill(self._triangle, self._key, supersampled=False)
         result = np.empty(len(vertices), np.float32)
         _look(
-            seen, normals, frame[:3, :3].astype(np.float32), self._key, np.float32(high[2] + 1.0), intrinsics, self._taps,
-            np.float32(math.tan(softness)), result,
+            seen, normals, frame[:3, :3].astype(np.float32), self._key, np.float32(high[2] + 1.0), intrinsics,
+            self._taps, np.float32(math.tan(softness)), result,
         )  # fmt: skip
         return result
 
