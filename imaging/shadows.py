@@ -64,6 +64,9 @@ class ShadowCaster:
             direction: (3,) unit vector towards the light.
             softness: angular radius of the light, radians.
         """
+        if not np.isfinite(vertices).all():
+            # No camera sees them either.
+            return np.ones(len(vertices), np.float32)
         towards = direction.astype(np.float64)
         helper = np.array([0.0, 1.0, 0.0] if abs(towards[1]) < 0.9 else [1.0, 0.0, 0.0])
         right = np.cross(helper, towards)
@@ -119,7 +122,8 @@ def _look(
         a = frame[0, 0] * normals[i, 0] + frame[0, 1] * normals[i, 1] + frame[0, 2] * normals[i, 2]
         b = frame[1, 0] * normals[i, 0] + frame[1, 1] * normals[i, 1] + frame[1, 2] * normals[i, 2]
         facing = -(frame[2, 0] * normals[i, 0] + frame[2, 1] * normals[i, 1] + frame[2, 2] * normals[i, 2])
-        if facing <= np.float32(_FLAT):
+        # Written so that what is not a number is lit.
+        if not facing > np.float32(_FLAT):
             out[i] = one
             continue
         # Depth along the tangent plane, per mm across.

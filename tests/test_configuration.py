@@ -53,7 +53,7 @@ def test_shipped_configurations_are_ready_to_run(name: str, monkeypatch: pytest.
         ("{model: {}, render: {sise: 64}}", "unknown key 'render.sise'; did you mean 'size'?"),
         (
             "{model: {}, render: {zzz: 64}}",
-            "unknown key 'render.zzz'; known here: backend, background, device, effects, maps, size",
+            "unknown key 'render.zzz'; known here: backend, background, device, effects, maps, shadows, size",
         ),
         ("{model: {}, sample: {pose: {yow: 1}}}", "unknown key 'sample.pose.yow'; did you mean 'yaw'?"),
         (

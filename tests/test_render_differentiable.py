@@ -138,7 +138,10 @@ def of_view(view: View) -> tuple[Cameras, Lights]:
         torch.tensor(view.extrinsics, dtype=torch.float32)[None],
         torch.tensor([view.projection == PERSPECTIVE]),
     )
-    lights = Lights(*(torch.tensor(a)[None] for a in (view.light_sh, view.light_direction, view.light_colour)))
+    lights = Lights(
+        *(torch.tensor(a)[None] for a in (view.light_sh, view.light_direction, view.light_colour)),
+        lit=None if view.lit is None else torch.tensor(view.lit)[None],
+    )
     return cameras, lights
 
 

@@ -43,6 +43,8 @@ class Lights:
     """(B, 3) unit vectors towards the light."""
     colour: Tensor
     """(B, 3)."""
+    lit: Tensor | None = None
+    """(B, V) share of that light which reaches the vertices, as of :mod:`facegen.imaging.shadows`; ``None`` for all."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,7 @@ class DifferentiableRenderer:
             albedo=skin.albedo,
             texture=skin.texture,
             slopes=skin.slopes,
+            lit=lights.lit,
         )
 
     def _points(
