@@ -1,4 +1,4 @@
-"""Our renderer against pyrender: CPU time of one frame with the same channels, in one process and one run."""
+"""Our renderer against pyrender and plain rasterisers: CPU time of one frame, in one process and one run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import platform as system
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.batch import PERSPECTIVE
+from facegen.benchmarks.rasterisers import AffineBarycentrics, AffineColour, PlainVisibility, Visibility
 from facegen.imaging.camera import NEAR, extrinsic_matrices, head_rotation, to_camera
-from facegen.imaging.channels import CHANNELS, rebuild
+from facegen.imaging.channels import rebuild
 from facegen.imaging.normals import vertex_normals
 from facegen.morphable.albedo import LinearAlbedo, TextureAlbedo
 from facegen.morphable.model import MorphableModel
@@ -34,6 +36,9 @@ Float = NDArray[np.float32]
 DISTANCE = 1000.0
 """Of the camera from the head, mm."""
 
+CHANNELS = ("mask", "depth", "normal", "segmentation", "uv", "pncc")
+"""Of every frame, beside image, triangle number, barycentrics and landmarks."""
+
 NOTES = (
     "milliseconds of process CPU time per frame, all threads counted; ours and pyrender take turns in one process",
     "ours: image, mask, triangle number, barycentrics, depth, normal, segmentation, UV, PNCC, landmarks and whether "
@@ -42,6 +47,13 @@ NOTES = (
     "(UV, triangle number, barycentrics and landmarks are not asked of it)",
     "both take new vertex positions each frame; pyrender's go into existing buffers, which its public API cannot do: "
     "the upload is part of its times and also given alone (normals included), next to what a new mesh costs",
+    "visibility: camera transform, triangle number and depth key at every pixel's centre; plain_visibility, the "
+    "yardstick: the same by the loop over triangles of the renderer's prototype; visibility_over_plain: time over time",
+    "affine_colour and affine_barycentrics: kernels of ours that do the work of 3DDFA_V2's Sim3DR (colours of the "
+    "vertices and depth) and of face3d (triangle number, barycentrics and depth), not those programs: linear on the "
+    "screen, weights from dot products at every pixel of a bounding box, no light, no culling, no clipping",
+    "two_threads_speedup: wall-clock time of frames rendered one after another by one thread, over that of as many "
+    "frames by two threads with a renderer each; it says nothing on a machine whose cores others keep busy",
 )
 
 
@@ -73,10 +85,10 @@ def run(
         RenderError: OpenGL does not work here; the message carries the remedy.
     """
     chosen = choose_platform(platform)
-    scenes = [(model, _views(model, size, frames))]
+    scenes = [(model, views_of(model, size, frames))]
     if dense:
         fine, edges = subdivide(dense)
-        scenes.append((fine, [_subdivided_view(view, edges) for view in _views(dense, size, frames)]))
+        scenes.append((fine, [_subdivided_view(view, edges) for view in views_of(dense, size, frames)]))
     return {
         "machine": _machine(),
         "settings": {"size": size, "frames": frames, "repeats": repeats, "platform": chosen, "model": model.name},
@@ -218,6 +230,7 @@ def _measure(model: MorphableModel, views: Sequence[View], size: int, repeats: i
     ours = NumbaRenderer(model, size, size)
     stock = StockPyrender(model, size)
     topology = model.topology
+    mesh = topology.triangles, topology.vertex_count, size
 
     def all_channels(view: View) -> None:
         frame = ours.render(view)
@@ -227,6 +240,10 @@ def _measure(model: MorphableModel, views: Sequence[View], size: int, repeats: i
     contestants: dict[str, Callable[[View], object]] = {
         "ours": all_channels,
         "ours_image_only": ours.render,
+        "visibility": Visibility(*mesh).draw,
+        "plain_visibility": PlainVisibility(*mesh).draw,
+        "affine_colour": AffineColour(*mesh).draw,
+        "affine_barycentrics": AffineBarycentrics(*mesh).draw,
         "pyrender_one_pass": stock.one_pass,
         "pyrender_same_channels": stock.same_channels,
         "pyrender_upload": stock.upload,
@@ -240,6 +257,7 @@ def _measure(model: MorphableModel, views: Sequence[View], size: int, repeats: i
             {name: _milliseconds(contestant, views) for name, contestant in contestants.items()} for _ in range(repeats)
         ]
         covered = statistics.mean(float((ours.render(view).triangle_id >= 0).mean()) for view in views)
+        threads = [_two_threads(model, views, size) for _ in range(repeats)]
     finally:
         ours.close()
         stock.close()
@@ -251,15 +269,45 @@ def _measure(model: MorphableModel, views: Sequence[View], size: int, repeats: i
     }
     for name in contestants:
         times = [turn[name] for turn in turns]
-        result[f"{name}_ms"] = {
-            "min": round(min(times), 3),
-            "median": round(statistics.median(times), 3),
-            "max": round(max(times), 3),
-        }
+        result[f"{name}_ms"] = _spread(times)
+    result["visibility_over_plain"] = _ratio(turns, "visibility", "plain_visibility")
+    for name in ("affine_colour", "affine_barycentrics"):
+        result[f"visibility_speedup_over_{name}"] = _ratio(turns, name, "visibility")
+        result[f"speedup_over_{name}"] = _ratio(turns, name, "ours")
     for name in ("one_pass", "same_channels"):
-        ratios = [turn[f"pyrender_{name}"] / turn["ours"] for turn in turns]
-        result[f"speedup_over_{name}"] = round(statistics.median(ratios), 2)
+        result[f"speedup_over_{name}"] = _ratio(turns, f"pyrender_{name}", "ours")
+    result["two_threads_speedup"] = _spread(threads)
     return result
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    return {
+        "min": round(min(values), 3),
+        "median": round(statistics.median(values), 3),
+        "max": round(max(values), 3),
+    }
+
+
+def _ratio(turns: Sequence[dict[str, float]], above: str, below: str) -> float:
+    """Median of the ratios of neighbouring turns."""
+    return round(statistics.median(turn[above] / turn[below] for turn in turns), 3)
+
+
+def _two_threads(model: MorphableModel, views: Sequence[View], size: int) -> float:
+    """Wall-clock time of rendering all views twice, by one thread over by two."""
+    renderers = NumbaRenderer(model, size, size), NumbaRenderer(model, size, size)
+
+    def render_all(renderer: NumbaRenderer) -> None:
+        for view in views:
+            renderer.render(view)
+
+    with ThreadPoolExecutor(2) as pool:
+        start = time.perf_counter()
+        for renderer in renderers:
+            pool.submit(render_all, renderer).result()
+        alone = time.perf_counter()
+        list(pool.map(render_all, renderers))
+        return (alone - start) / (time.perf_counter() - alone)
 
 
 def _milliseconds(contestant: Callable[[View], object], views: Sequence[View]) -> float:
@@ -269,7 +317,7 @@ def _milliseconds(contestant: Callable[[View], object], views: Sequence[View]) -
     return (time.process_time() - start) * 1000.0 / len(views)
 
 
-def _views(model: MorphableModel, size: int, frames: int) -> list[View]:
+def views_of(model: MorphableModel, size: int, frames: int) -> list[View]:
     """Faces of different people in poses from profile to profile."""
     generator = np.random.default_rng(20)
     identity = generator.standard_normal((frames, len(model.identity_names))).astype(np.float32)
@@ -362,10 +410,21 @@ def text(result: dict[str, Any]) -> str:
     settings = result["settings"]
     size, platform_name = settings["size"], settings["platform"]
     lines = [f"pyrender on {platform_name}, {size}×{size} pixels, CPU ms per frame (median)"]
-    lines += [
-        f"{mesh['vertices']:>7,} vertices: ours, all channels {mesh['ours_ms']['median']:.2f}; "
-        f"pyrender one pass {mesh['pyrender_one_pass_ms']['median']:.1f} ({mesh['speedup_over_one_pass']:.1f}×), "
-        f"same channels {mesh['pyrender_same_channels_ms']['median']:.1f} ({mesh['speedup_over_same_channels']:.1f}×)"
-        for mesh in result["meshes"]
-    ]
+    for mesh in result["meshes"]:
+        threads = mesh["two_threads_speedup"]["median"]
+        visibility, plain = mesh["visibility_ms"]["median"], mesh["plain_visibility_ms"]["median"]
+        lines += [
+            f"{mesh['vertices']:>7,} vertices: ours, all channels {mesh['ours_ms']['median']:.2f}; "
+            f"pyrender one pass {mesh['pyrender_one_pass_ms']['median']:.1f} ({mesh['speedup_over_one_pass']:.1f}×), "
+            f"same channels {mesh['pyrender_same_channels_ms']['median']:.1f} "
+            f"({mesh['speedup_over_same_channels']:.1f}×)",
+            f"                  visibility alone {visibility:.2f}; the prototype's loop {plain:.2f} "
+            f"(ours takes {mesh['visibility_over_plain']:.2f} of it)",
+            *(
+                f"                  work of {of}'s class {mesh[f'{name}_ms']['median']:.2f} (our visibility "
+                f"{mesh[f'visibility_speedup_over_{name}']:.1f}×, all channels {mesh[f'speedup_over_{name}']:.2f}×)"
+                for name, of in (("affine_colour", "Sim3DR"), ("affine_barycentrics", "face3d"))
+            ),
+            f"                  two threads, wall-clock: {threads:.2f}× as many frames as one",
+        ]
     return "\n".join(lines)

@@ -1,14 +1,17 @@
 """The visibility rule: which triangle is seen at each sample of an image, exactly and in any order.
 
-Vertices are snapped to 1/256 pixel and edge functions are 64-bit integers, so a sample on a shared edge is never
-missed. A sample takes the triangle that is nearest (largest depth key), and of equals the one of the smallest number:
-the result does not depend on the order of triangles, threads or devices. Back faces are culled; triangles that reach
-behind the near plane are clipped.
+Vertices are snapped to 1/256 pixel and edge functions are exact integers, so a sample on a shared edge is never missed.
+A sample takes the triangle that is nearest (largest depth key), and of equals the one of the smallest number: the
+result does not depend on the order of triangles, threads or devices. Back faces are culled; triangles that reach behind
+the near plane are clipped.
+
+Most triangles of a face are smaller than a pixel, so what is done once a triangle counts, and branches that differ from
+one to the next are guessed wrong by the processor. Triangles are therefore taken many at a time and without branches:
+those that hold no sample are dropped, the others are listed by the shape of their box of samples, and those of one
+shape are filled together.
 """
 
 from __future__ import annotations
-
-import math
 
 import numba
 import numpy as np
@@ -23,6 +26,30 @@ SUBPIXELS = 256
 
 # Beyond this many pixels a snapped coordinate is clamped; edge functions then stay below 2^62.
 _FARTHEST = float(1 << 21)
+
+_SIDES = 4
+"""Boxes of up to this many samples on a side are filled many triangles at a time, wider ones triangle by triangle."""
+_WIDER = _SIDES * _SIDES + 1
+"""Stands for the shape of the wider boxes; 0 for that of boxes without samples, 1 … 16 for the others."""
+_NARROW = 1 << 14
+"""Extent in 1/256 pixel below which edge functions fit 32 bits."""
+_LANES = 128
+"""Triangles taken together. Their values lie lane by lane in rows of this constant length, which lets the compiler see
+that reads and writes do not overlap and use vector registers."""
+_LANE_ROWS = 14 + _SIDES * _SIDES
+
+_NOTHING = 0xFFFFFFFF
+"""Depth key 0 and triangle -1, packed."""
+
+Int = int | np.int32 | np.int64
+Ints = NDArray[np.int32]
+Floats = NDArray[np.float32]
+Wide = NDArray[np.int64]
+Indices = NDArray[np.uint32]
+Grid = tuple[int, int, int, int]
+"""Of samples: place of the first and logarithm of the step (both in 1/256 pixel), rows, columns."""
+Near = tuple[Floats, Indices, NDArray[np.float64], int, float, Ints]
+"""Points (3V,), triangles (3T,), intrinsics, projection, largest depth, and what reaches behind the near plane."""
 
 _compile = numba.njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
 _inline = numba.njit(cache=True, nogil=True, boundscheck=False, error_model="numpy", forceinline=True)
@@ -65,163 +92,290 @@ class Rasteriser:
     """Rasterises frame after frame of one topology at one image size; owns the arrays that this takes."""
 
     def __init__(self, triangles: Triangles, vertex_count: int, height: int, width: int) -> None:
-        self._triangles = triangles
+        # Flat, as in the kernels: row lengths that the compiler does not know keep loops from vector registers.
+        # Unsigned, because compiled code tests every signed index for a count from the end.
+        self._triangles = np.ascontiguousarray(triangles).view(np.uint32).reshape(-1)
         self._height, self._width = height, width
-        # Pixel positions in 1/256 pixel and depth keys of the vertices.
-        self._screen = np.empty((vertex_count, 2), np.int32)
+        self._place = np.empty(vertex_count, np.int64)
         self._key = np.empty(vertex_count, np.float32)
-        # Triangles that may be seen, and of each the first row, the row after the last, and the columns likewise of the
-        # pixels that its bounding box touches.
-        self._front = np.empty(len(triangles) + 1, np.int32)
-        self._box = np.empty((len(triangles) + 1, 4), np.int16)
+        # Lists have room for one more, which is written before it is known whether it is kept.
+        room = len(triangles) + 1
+        self._front = np.empty(room, np.int32)
+        self._boxes, self._ends = np.empty((_WIDER + 1) * room, np.int64), np.zeros(_WIDER + 1, np.int64)
+        self._half_boxes, self._half_ends = np.empty_like(self._boxes), np.zeros_like(self._ends)
+        self._lanes = np.zeros(_LANE_ROWS * _LANES, np.int32)
+        self._float_lanes = np.zeros(3 * _LANES, np.float32)
+        self._seen = np.empty((2 * height + 1) * (2 * width + 1), np.int64)
         self._sums = np.empty((height + 1, width + 1), np.int32)
 
     def load(self, camera_vertices: NDArray[np.float32], intrinsics: NDArray[np.float64], projection: int) -> None:
         """Take a frame's vertices (V, 3), camera frame, and its camera; select what may be seen."""
-        self._camera_vertices, self._intrinsics, self._projection = camera_vertices, intrinsics, projection
-        self._count, self._near, self._farthest = _select_front(
-            camera_vertices, self._triangles, intrinsics, projection, self._height, self._width,
-            self._screen, self._key, self._front, self._box,
+        points = np.ascontiguousarray(camera_vertices).reshape(-1)
+        farthest, self._front_count, near_count = _load(
+            points, self._triangles, intrinsics, projection, self._height, self._width,
+            self._place, self._key, self._front, self._boxes, self._ends, self._lanes,
         )  # fmt: skip
+        near = self._front[len(self._front) - near_count :]
+        self._near = points, self._triangles, intrinsics, projection, farthest, near
 
     def fill(self, triangle: NDArray[np.int32], key: NDArray[np.float32], *, supersampled: bool) -> None:
         """Write triangle and depth key at every sample (see :func:`rasterise`)."""
-        _fill_visibility(
-            self._camera_vertices, self._triangles, self._intrinsics, self._projection, supersampled,
-            self._screen, self._key, self._front, self._count, self._near, self._farthest, triangle, key,
-        )  # fmt: skip
+        if supersampled:
+            self._see_marked(np.ones((self._height, self._width), np.uint8))
+        else:
+            _see_centres(
+                self._near, self._place, self._key, self._boxes, self._ends, self._height, self._width,
+                self._lanes, self._float_lanes, self._seen,
+            )  # fmt: skip
+        _unpack(self._seen, triangle, key)
 
     def fill_near_edges(self, edge: NDArray[np.uint8], triangle: NDArray[np.int32], key: NDArray[np.float32]) -> None:
-        """As a supersampled :meth:`fill`, but right only for the nine samples of each marked pixel.
+        """As a supersampled :meth:`fill`, but only for the nine samples of each marked pixel: no other is written.
 
         Args:
             edge: (H, W) 1 for the marked pixels, 0 for the others.
             triangle: (2H + 1, 2W + 1), and ``key`` likewise.
         """
-        _fill_near_edges(
-            self._camera_vertices, self._triangles, self._intrinsics, self._projection,
-            self._screen, self._key, self._front, self._count, self._near, self._farthest,
-            self._box, edge, self._sums, triangle, key,
+        self._see_marked(edge)
+        _unpack_marked(self._seen, edge, triangle, key)
+
+    def _see_marked(self, edge: NDArray[np.uint8]) -> None:
+        _see_marked(
+            self._near, self._place, self._key, self._front, self._front_count, self._half_boxes, self._half_ends,
+            edge, self._sums, self._lanes, self._float_lanes, self._seen,
         )  # fmt: skip
 
 
 @_compile
-def _select_front(
-    camera_vertices: NDArray[np.float32],
-    triangles: Triangles,
+def _load(
+    points: Floats,
+    triangles: Indices,
     intrinsics: NDArray[np.float64],
     projection: int,
     height: int,
     width: int,
-    screen: NDArray[np.int32],
-    key: NDArray[np.float32],
-    front: NDArray[np.int32],
-    box: NDArray[np.int16],
-) -> tuple[int, int, float]:
-    """Snap the vertices into ``screen`` and ``key`` and list in ``front`` the triangles that can be seen.
+    place: Wide,
+    key: Floats,
+    front: Ints,
+    boxes: Wide,
+    ends: Wide,
+    lanes: Ints,
+) -> tuple[float, Int, int]:
+    """Snap the vertices and select the triangles that may be seen.
 
-    Those are the front faces whose bounding box holds a sample of the half-pixel grid, ascending; ``box`` tells where
-    they are (see :class:`Rasteriser`).
+    Args:
+        points: (3V,) camera frame.
+        triangles: (3T,).
+        place: (V,) pixel positions in 1/256 pixel are written here, x in the lower and y in the upper half.
+        key: (V,) and here the depth keys.
+        front: (T + 1,) the front faces, ascending, and from the end backwards what reaches behind the near plane.
+        boxes: the front faces whose box holds a pixel centre, by the shape of the box (:func:`_list_box`).
+        ends: (_WIDER + 1,) where the lists in ``boxes`` end.
+        lanes: scratch.
 
     Returns:
-        The number of them; the number of triangles that reach behind the near plane, which follow from the list's end
-        backwards; the largest depth in mm.
+        The largest depth in mm, and the two numbers of triangles in ``front``.
     """
-    farthest = 0.0
-    for i in range(camera_vertices.shape[0]):
-        farthest = max(farthest, np.float64(camera_vertices[i, 2]))
-    any_near = _snap(camera_vertices, intrinsics, projection, farthest, screen, key)
-    count, near = 0, 0
-    x_limit, y_limit = width << 8, height << 8
-    for t in range(triangles.shape[0]):
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        if any_near and (camera_vertices[a, 2] < NEAR or camera_vertices[b, 2] < NEAR or camera_vertices[c, 2] < NEAR):
-            near += 1
-            front[front.shape[0] - near] = t
-            continue
-        x0, y0 = screen[a, 0], screen[a, 1]
-        x1, y1 = screen[b, 0], screen[b, 1]
-        x2, y2 = screen[c, 0], screen[c, 1]
-        # The image's y axis points down, so a counter-clockwise triangle has a negative area.
-        if np.int64(x2 - x0) * np.int64(y1 - y0) <= np.int64(x1 - x0) * np.int64(y2 - y0):
-            continue
-        left, right = min(x0, min(x1, x2)), max(x0, max(x1, x2))
-        top, bottom = min(y0, min(y1, y2)), max(y0, max(y1, y2))
-        if ((left + 127) >> 7) > (right >> 7) or ((top + 127) >> 7) > (bottom >> 7):
-            continue
-        if right < 0 or bottom < 0 or left > x_limit or top > y_limit:
-            continue
-        front[count] = t
-        # A sample on the border between two pixels belongs to both.
-        box[count, 0], box[count, 1] = max((top - 1) >> 8, 0), min(bottom >> 8, height - 1) + 1
-        box[count, 2], box[count, 3] = max((left - 1) >> 8, 0), min(right >> 8, width - 1) + 1
-        count += 1
-    return count, near, farthest
+    farthest, any_near = _snap(points, intrinsics, projection, place.view(np.int32), key)
+    count, near = _select_front(points, triangles, any_near, height, width, place, front, boxes, ends, lanes)
+    return farthest, count, near
 
 
 @_compile
-def _fill_visibility(
-    camera_vertices: NDArray[np.float32],
-    triangles: Triangles,
-    intrinsics: NDArray[np.float64],
-    projection: int,
-    supersampled: bool,
-    screen: NDArray[np.int32],
-    key: NDArray[np.float32],
-    front: NDArray[np.int32],
-    count: int,
-    near: int,
-    farthest: float,
-    out_triangle: NDArray[np.int32],
-    out_key: NDArray[np.float32],
+def _see_centres(
+    near: Near,
+    place: Wide,
+    key: Floats,
+    boxes: Wide,
+    ends: Wide,
+    height: int,
+    width: int,
+    lanes: Ints,
+    floats: Floats,
+    seen: Wide,
 ) -> None:
-    """Triangle and depth key at every sample, from the lists of :func:`_select_front`."""
-    out_triangle[:] = -1
-    out_key[:] = np.float32(0.0)
-    # Samples sit at first + i * 2^shift in 1/256 pixel.
-    first, shift = (0, 7) if supersampled else (128, 8)
-    for n in range(count):
-        _fill_listed(triangles, front[n], screen, key, first, shift, out_triangle, out_key)
-    for n in range(near):
-        t = front[front.shape[0] - 1 - n]
-        _fill_clipped(
-            camera_vertices, triangles, t, intrinsics, projection, farthest, first, shift, out_triangle, out_key
-        )
+    """Write to ``seen`` what is seen at the pixel centres, packed."""
+    grid = 128, 8, height, width
+    seen[: height * width] = _NOTHING
+    _fill_boxes(near[1], place, key, boxes, ends, grid, lanes, floats, seen)
+    _fill_near(near, grid, seen)
 
 
 @_compile
-def _fill_near_edges(
-    camera_vertices: NDArray[np.float32],
-    triangles: Triangles,
-    intrinsics: NDArray[np.float64],
-    projection: int,
-    screen: NDArray[np.int32],
-    key: NDArray[np.float32],
-    front: NDArray[np.int32],
-    count: int,
-    near: int,
-    farthest: float,
-    box: NDArray[np.int16],
+def _see_marked(
+    near: Near,
+    place: Wide,
+    key: Floats,
+    front: Ints,
+    count: Int,
+    boxes: Wide,
+    ends: Wide,
     edge: NDArray[np.uint8],
-    sums: NDArray[np.int32],
-    out_triangle: NDArray[np.int32],
-    out_key: NDArray[np.float32],
+    sums: Ints,
+    lanes: Ints,
+    floats: Floats,
+    seen: Wide,
 ) -> None:
-    """The kernel behind :meth:`Rasteriser.fill_near_edges`; ``sums`` (H + 1, W + 1) is scratch."""
-    out_triangle[:] = -1
-    out_key[:] = np.float32(0.0)
+    """Write to ``seen`` what is seen at the nine samples of each marked pixel, packed."""
+    height, width = edge.shape
+    grid = 0, 7, 2 * height + 1, 2 * width + 1
+    _clear_marked(edge, seen)
     _sum_area(edge, sums)
-    for n in range(count):
-        r0, r1, c0, c1 = box[n, 0], box[n, 1], box[n, 2], box[n, 3]
-        if sums[r1, c1] - sums[r0, c1] - sums[r1, c0] + sums[r0, c0] > 0:
-            _fill_listed(triangles, front[n], screen, key, 0, 7, out_triangle, out_key)
-    for n in range(near):
-        t = front[front.shape[0] - 1 - n]
-        _fill_clipped(camera_vertices, triangles, t, intrinsics, projection, farthest, 0, 7, out_triangle, out_key)
+    _select_marked(near[1], place, front, count, sums, boxes, ends, lanes)
+    _fill_boxes(near[1], place, key, boxes, ends, grid, lanes, floats, seen)
+    _fill_near(near, grid, seen)
+
+
+@_inline
+def _int32(value: Int) -> np.int32:
+    # Compiled code makes int64 of sums of int32, of which vector registers hold half as many.
+    return np.int32(value)
 
 
 @_compile
-def _sum_area(values: NDArray[np.uint8], out: NDArray[np.int32]) -> None:
+def _snap(
+    points: Floats, intrinsics: NDArray[np.float64], projection: int, place: Ints, key: Floats
+) -> tuple[float, bool]:
+    """Pixel positions (2V,) and depth keys; those of points behind the near plane have no meaning.
+
+    Returns:
+        The largest depth in mm where keys depend on it, else 0, and whether a point is behind the near plane.
+    """
+    fx, fy, cx, cy = intrinsics[0, 0], intrinsics[1, 1], intrinsics[0, 2], intrinsics[1, 2]
+    perspective = projection == PERSPECTIVE
+    farthest, behind = 0.0, 0
+    if not perspective:
+        for i in range(len(key)):
+            farthest = max(farthest, np.float64(points[3 * i + 2]))
+    for i in range(len(key)):
+        z = np.float64(points[3 * i + 2])
+        # Coordinates that are not numbers count as behind.
+        ahead = z >= NEAR
+        behind += 0 if ahead else 1
+        scale, key[i] = _scale_and_key(z if ahead else NEAR, perspective, farthest)
+        place[2 * i] = _snapped(fx * np.float64(points[3 * i]) * scale + cx)
+        place[2 * i + 1] = _snapped(fy * np.float64(points[3 * i + 1]) * scale + cy)
+    return farthest, behind > 0
+
+
+@_inline
+def _scale_and_key(z: float, perspective: bool, farthest: float) -> tuple[float, np.float32]:
+    # The key is linear on the screen: 1/z under perspective, -z (made positive) otherwise.
+    if perspective:
+        scale = 1.0 / z
+        return scale, np.float32(scale)
+    return 1.0, np.float32(farthest - z + 1.0)
+
+
+@_inline
+def _snapped(pixels: float) -> np.int32:
+    place = min(max(pixels, -_FARTHEST), _FARTHEST) * SUBPIXELS + 0.5
+    # Rounded down by way of int32, for which there are vector instructions.
+    whole = np.int32(place)
+    return np.int32(whole - np.int32(np.float64(whole) > place))
+
+
+@_compile
+def _select_front(
+    points: Floats,
+    triangles: Indices,
+    any_near: bool,
+    height: int,
+    width: int,
+    place: Wide,
+    front: Ints,
+    boxes: Wide,
+    ends: Wide,
+    lanes: Ints,
+) -> tuple[Int, int]:
+    """The second half of :func:`_load`."""
+    count, near, total = np.uint64(0), 0, len(triangles) // 3
+    _empty_lists(total, ends)
+    pairs = lanes[: 6 * _LANES].view(np.int64)
+    # Rows of lanes, after the corners'.
+    is_front, shape, corner, held = 6 * _LANES, 7 * _LANES, 8 * _LANES, np.uint64(9 * _LANES)
+    for first in range(0, total, _LANES):
+        number = min(_LANES, total - first)
+        for n in range(number):
+            a, b, c = _vertices(triangles, np.uint64(first + n))
+            pairs[n], pairs[_LANES + n], pairs[2 * _LANES + n] = place[a], place[b], place[c]
+        widest = _int32(0)
+        for n in range(_LANES):
+            x0, y0, x1, y1, x2, y2 = _corners(lanes, n)
+            left, right, top, bottom = _extent(lanes, n)
+            lanes[shape + n], lanes[corner + n] = _box_among(left, right, top, bottom, 128, 8, height, width)
+            widest = max(widest, max(_int32(right - left), _int32(bottom - top)))
+            # The image's y axis points down, so a counter-clockwise triangle has a negative area.
+            product = _int32(_int32(x2 - x0) * _int32(y1 - y0))
+            lanes[is_front + n] = product > _int32(_int32(x1 - x0) * _int32(y2 - y0))
+        if widest >= _NARROW:
+            # 32 bits may not have held the products.
+            for n in range(_LANES):
+                x0, y0, x1, y1, x2, y2 = _corners(lanes, n)
+                product64 = np.int64(_int32(x2 - x0)) * np.int64(_int32(y1 - y0))
+                lanes[is_front + n] = product64 > np.int64(_int32(x1 - x0)) * np.int64(_int32(y2 - y0))
+        if any_near:
+            for n in range(number):
+                if _reaches_behind(points, triangles, first + n):
+                    near += 1
+                    front[len(front) - near] = first + n
+                    lanes[is_front + n] = 0
+        # First the lanes that are listed, so that the loop over them has no branch to guess.
+        found = np.uint64(0)
+        for n in range(number):
+            front[count] = first + n
+            count += np.uint64(lanes[is_front + n])
+            lanes[held + found] = n
+            found += np.uint64(_int32(lanes[shape + n] > 0) & lanes[is_front + n])
+        for i in range(np.int64(found)):
+            lane = np.int64(lanes[held + np.uint64(i)])
+            _list_box(first + lane, lanes[np.uint64(shape + lane)], lanes[np.uint64(corner + lane)], boxes, ends)
+    return np.int64(count), near
+
+
+@_compile
+def _select_marked(
+    triangles: Indices, place: Wide, front: Ints, count: Int, sums: Ints, boxes: Wide, ends: Wide, lanes: Ints
+) -> None:
+    """List in ``boxes`` those of the first ``count`` triangles of ``front`` whose box touches a marked pixel.
+
+    Args:
+        sums: (H + 1, W + 1) summed-area table of the marks.
+    """
+    _empty_lists(len(triangles) // 3, ends)
+    pairs = lanes[: 6 * _LANES].view(np.int64)
+    height, width = sums.shape[0] - 1, sums.shape[1] - 1
+    r0, r1, c0, c1, shape, corner = 6 * _LANES, 7 * _LANES, 8 * _LANES, 9 * _LANES, 10 * _LANES, 11 * _LANES
+    for first in range(0, count, _LANES):
+        number = min(_LANES, count - first)
+        for n in range(number):
+            a, b, c = _vertices(triangles, np.uint64(front[first + n]))
+            pairs[n], pairs[_LANES + n], pairs[2 * _LANES + n] = place[a], place[b], place[c]
+        for n in range(_LANES):
+            left, right, top, bottom = _extent(lanes, n)
+            # A sample on the border between two pixels belongs to both.
+            lanes[r0 + n], lanes[r1 + n] = _clamped(top - 1, height - 1), _clamped(bottom, height - 1) + 1
+            lanes[c0 + n], lanes[c1 + n] = _clamped(left - 1, width - 1), _clamped(right, width - 1) + 1
+            lanes[shape + n], lanes[corner + n] = _box_among(
+                left, right, top, bottom, 0, 7, 2 * height + 1, 2 * width + 1
+            )
+        for n in range(number):
+            top_row, bottom_row = np.uint64(lanes[r0 + n]), np.uint64(lanes[r1 + n])
+            left_column, right_column = np.uint64(lanes[c0 + n]), np.uint64(lanes[c1 + n])
+            marked = sums[bottom_row, right_column] - sums[top_row, right_column]
+            marked -= sums[bottom_row, left_column] - sums[top_row, left_column]
+            if marked > 0:
+                _list_box(front[first + n], lanes[shape + n], lanes[corner + n], boxes, ends)
+
+
+@_inline
+def _clamped(place: Int, last: Int) -> np.int32:
+    """Row or column of a place, at most that of the last pixel."""
+    return min(max(_int32(_int32(place) >> 8), _int32(0)), _int32(last))
+
+
+@_compile
+def _sum_area(values: NDArray[np.uint8], out: Ints) -> None:
     """Summed-area table (H + 1, W + 1): ``out[r, c]`` is the sum of ``values[:r, :c]`` (Crow 1984)."""
     out[0] = 0
     for r in range(values.shape[0]):
@@ -233,78 +387,247 @@ def _sum_area(values: NDArray[np.uint8], out: NDArray[np.int32]) -> None:
 
 
 @_inline
-def _fill_listed(
-    triangles: Triangles,
-    t: int,
-    screen: NDArray[np.int32],
-    key: NDArray[np.float32],
-    first: int,
-    shift: int,
-    out_triangle: NDArray[np.int32],
-    out_key: NDArray[np.float32],
-) -> None:
-    # b and c change places, so that the area is positive where y points down.
-    a, b, c = triangles[t, 0], triangles[t, 2], triangles[t, 1]
-    _fill(
-        int(screen[a, 0]), int(screen[a, 1]), key[a],
-        int(screen[b, 0]), int(screen[b, 1]), key[b],
-        int(screen[c, 0]), int(screen[c, 1]), key[c],
-        t, first, shift, out_triangle, out_key,
-    )  # fmt: skip
-
-
-@_compile
-def _snap(
-    camera_vertices: NDArray[np.float32],
-    intrinsics: NDArray[np.float64],
-    projection: int,
-    farthest: float,
-    screen: NDArray[np.int32],
-    key: NDArray[np.float32],
-) -> bool:
-    """Snapped pixel positions and depth keys; whether any vertex is behind the near plane."""
-    any_near = False
-    for i in range(camera_vertices.shape[0]):
-        z = camera_vertices[i, 2]
-        # Behind the near plane lie also coordinates that are not numbers.
-        if not z >= NEAR:
-            any_near = True
-            continue
-        x, y, k = _snap_point(
-            np.float64(camera_vertices[i, 0]), np.float64(camera_vertices[i, 1]), np.float64(z),
-            intrinsics, projection, farthest,
-        )  # fmt: skip
-        screen[i, 0] = x
-        screen[i, 1] = y
-        key[i] = k
-    return any_near
+def _vertices(triangles: Indices, t: np.uint64) -> tuple[np.uint32, np.uint32, np.uint32]:
+    at = np.uint64(3) * t
+    return triangles[at], triangles[at + np.uint64(1)], triangles[at + np.uint64(2)]
 
 
 @_inline
-def _snap_point(
-    x: float, y: float, z: float, intrinsics: NDArray[np.float64], projection: int, farthest: float
-) -> tuple[int, int, np.float32]:
-    # The key is linear on the screen: 1/z under perspective, -z (made positive) otherwise.
-    if projection == PERSPECTIVE:
-        scale = 1.0 / z
-        k = np.float32(scale)
-    else:
-        scale = 1.0
-        k = np.float32(farthest - z + 1.0)
-    px = intrinsics[0, 0] * x * scale + intrinsics[0, 2]
-    py = intrinsics[1, 1] * y * scale + intrinsics[1, 2]
-    px = min(max(px, -_FARTHEST), _FARTHEST)
-    py = min(max(py, -_FARTHEST), _FARTHEST)
-    return math.floor(px * SUBPIXELS + 0.5), math.floor(py * SUBPIXELS + 0.5), k
+def _lower(pair: np.int64) -> np.int32:
+    return np.int32(pair)
+
+
+@_inline
+def _upper(pair: np.int64) -> np.int32:
+    return np.int32(pair >> 32)
+
+
+@_inline
+def _corners(lanes: Ints, n: int) -> tuple[np.int32, np.int32, np.int32, np.int32, np.int32, np.int32]:
+    return (
+        lanes[2 * n], lanes[2 * n + 1],
+        lanes[2 * (_LANES + n)], lanes[2 * (_LANES + n) + 1],
+        lanes[2 * (2 * _LANES + n)], lanes[2 * (2 * _LANES + n) + 1],
+    )  # fmt: skip
+
+
+@_inline
+def _extent(lanes: Ints, n: int) -> tuple[np.int32, np.int32, np.int32, np.int32]:
+    """Left, right, top and bottom of the triangle in a lane."""
+    x0, y0, x1, y1, x2, y2 = _corners(lanes, n)
+    return min(x0, min(x1, x2)), max(x0, max(x1, x2)), min(y0, min(y1, y2)), max(y0, max(y1, y2))
+
+
+@_inline
+def _box_among(
+    left: np.int32, right: np.int32, top: np.int32, bottom: np.int32, first: int, shift: int, rows: int, columns: int
+) -> tuple[np.int32, np.int32]:
+    """Shape of the box of samples that a triangle may cover, and its first column with the first row above.
+
+    Shapes count from 1, by height and then by width. Without samples the shape is 0, and ``_WIDER`` where the triangle
+    cannot be filled with others.
+    """
+    zero, up, low = _int32(0), _int32((1 << shift) - 1 - first), _int32(first)
+    c0, r0 = max(_int32(_int32(left + up) >> shift), zero), max(_int32(_int32(top + up) >> shift), zero)
+    c1, r1 = _int32(_int32(right - low) >> shift), _int32(_int32(bottom - low) >> shift)
+    c1, r1 = min(c1, _int32(columns - 1)), min(r1, _int32(rows - 1))
+    wide, high = _int32(c1 - c0), _int32(r1 - r0)
+    shape = _int32(_int32(high * _int32(_SIDES)) + _int32(wide + 1))
+    if max(_int32(right - left), _int32(bottom - top)) >= _int32(_NARROW) or max(wide, high) >= _int32(_SIDES):
+        shape = _int32(_WIDER)
+    if _int32(wide | high) < zero:
+        shape = zero
+    return shape, _int32(c0 | _int32(r0 << 16))
+
+
+@_inline
+def _empty_lists(triangle_count: int, ends: Wide) -> None:
+    for shape in range(_WIDER + 1):
+        ends[shape] = shape * (triangle_count + 1)
+
+
+@_inline
+def _list_box(t: Int, shape: np.int32, corner: np.int32, boxes: Wide, ends: Wide) -> None:
+    """Append to the list of a shape the triangle's number and, in the upper half, the corner of :func:`_box_among`."""
+    at = ends[np.uint64(shape)]
+    boxes[np.uint64(at)] = np.int64(t) | (np.int64(corner) << 32)
+    ends[np.uint64(shape)] = at + 1
+
+
+@_inline
+def _reaches_behind(points: Floats, triangles: Indices, t: int) -> bool:
+    a, b, c = _vertices(triangles, np.uint64(t))
+    za, zb, zc = points[3 * np.int64(a) + 2], points[3 * np.int64(b) + 2], points[3 * np.int64(c) + 2]
+    return bool(za < NEAR or zb < NEAR or zc < NEAR)
+
+
+@_inline
+def _packed(k: np.float32, t: Int) -> np.int64:
+    """Depth key and triangle as one integer, of which the largest is seen: larger key, then smaller triangle.
+
+    The bits of positive floats are ordered as they are. Negative keys make negative integers, which lose against
+    ``_NOTHING``, as does the key 0.
+    """
+    return (np.int64(np.float32(k).view(np.int32)) << 32) | _packed_triangle(t)
+
+
+@_inline
+def _packed_triangle(t: Int) -> np.int64:
+    return np.int64(_NOTHING - 1) - np.int64(t)
+
+
+@_inline
+def _unpacked(value: np.int64) -> tuple[np.int32, np.float32]:
+    return np.int32(_NOTHING - 1 - value), np.int32(value >> 32).view(np.float32)
+
+
+@_compile
+def _unpack(seen: Wide, out_triangle: Ints, out_key: Floats) -> None:
+    rows, columns = out_triangle.shape
+    for r in range(rows):
+        for c in range(columns):
+            out_triangle[r, c], out_key[r, c] = _unpacked(seen[np.uint64(r * columns + c)])
+
+
+@_compile
+def _unpack_marked(seen: Wide, edge: NDArray[np.uint8], out_triangle: Ints, out_key: Floats) -> None:
+    height, width = edge.shape
+    stride = 2 * width + 1
+    for r in range(height):
+        for c in range(width):
+            if edge[r, c]:
+                for row in range(2 * r, 2 * r + 3):
+                    for column in range(2 * c, 2 * c + 3):
+                        out_triangle[row, column], out_key[row, column] = _unpacked(seen[row * stride + column])
+
+
+@_inline
+def _clear_marked(edge: NDArray[np.uint8], seen: Wide) -> None:
+    height, width = edge.shape
+    stride = 2 * width + 1
+    for r in range(height):
+        for c in range(width):
+            if edge[r, c]:
+                for row in range(2 * r, 2 * r + 3):
+                    at = row * stride + 2 * c
+                    seen[at], seen[at + 1], seen[at + 2] = _NOTHING, _NOTHING, _NOTHING
+
+
+@_compile
+def _fill_boxes(
+    triangles: Indices, place: Wide, key: Floats, boxes: Wide, ends: Wide, grid: Grid,
+    lanes: Ints, floats: Floats, seen: Wide,
+) -> None:  # fmt: skip
+    """Fill the triangles listed in ``boxes``."""
+    room = len(triangles) // 3 + 1
+    for shape in range(1, _WIDER):
+        high, wide = (shape - 1) // _SIDES + 1, (shape - 1) % _SIDES + 1
+        for first in range(shape * room, ends[shape], _LANES):
+            number = min(_LANES, ends[shape] - first)
+            _set_up(triangles, place, key, boxes, first, number, grid, lanes, floats)
+            _test(high, wide, lanes, floats)
+            # The widths as constants, for which the loop is unrolled.
+            if wide == 1:
+                _keep(boxes, first, number, high, 1, grid, lanes, seen)
+            elif wide == 2:
+                _keep(boxes, first, number, high, 2, grid, lanes, seen)
+            elif wide == 3:
+                _keep(boxes, first, number, high, 3, grid, lanes, seen)
+            else:
+                _keep(boxes, first, number, high, 4, grid, lanes, seen)
+    for n in range(_WIDER * room, ends[_WIDER]):
+        t = np.uint64(boxes[n] & 0xFFFFFFFF)
+        a, c, b = _vertices(triangles, t)
+        _fill(
+            np.int64(_lower(place[a])), np.int64(_upper(place[a])), key[a],
+            np.int64(_lower(place[b])), np.int64(_upper(place[b])), key[b],
+            np.int64(_lower(place[c])), np.int64(_upper(place[c])), key[c],
+            np.int64(t), grid, seen,
+        )  # fmt: skip
+
+
+# Rows of lanes while boxes are filled: corner of the box, twice the area, edge functions opposite corners 1 and 2 at
+# the box's first sample and their steps to the right and down, then the results; of floats: key of corner 0, slopes.
+_CORNER, _AREA, _E1, _E2, _RIGHT1, _RIGHT2, _DOWN1, _DOWN2, _RESULT = (row * _LANES for row in range(6, 15))
+_SLOPE1, _SLOPE2 = _LANES, 2 * _LANES
+
+
+@_inline
+def _set_up(
+    triangles: Indices, place: Wide, key: Floats, boxes: Wide, first_box: int, number: int, grid: Grid,
+    lanes: Ints, floats: Floats,
+) -> None:  # fmt: skip
+    """Edge functions and depth planes of ``number`` triangles listed from ``first_box`` on."""
+    first, shift = _int32(grid[0]), _int32(grid[1])
+    pairs = lanes[: 6 * _LANES].view(np.int64)
+    for n in range(number):
+        box = boxes[np.uint64(first_box + n)]
+        # b and c change places, so that the area is positive where y points down.
+        a, c, b = _vertices(triangles, np.uint64(box & 0xFFFFFFFF))
+        pairs[n], pairs[_LANES + n], pairs[2 * _LANES + n] = place[a], place[b], place[c]
+        floats[n], floats[_SLOPE1 + n], floats[_SLOPE2 + n] = key[a], key[b], key[c]
+        lanes[_CORNER + n] = _upper(box)
+    for n in range(_LANES):
+        column, row = _int32(lanes[_CORNER + n] & 0xFFFF), _int32(_int32(lanes[_CORNER + n] >> 16) & 0xFFFF)
+        px, py = _int32(_int32(column << shift) + first), _int32(_int32(row << shift) + first)
+        x0, y0, x1, y1, x2, y2 = _corners(lanes, n)
+        x0, x1, x2 = _int32(x0 - px), _int32(x1 - px), _int32(x2 - px)
+        y0, y1, y2 = _int32(y0 - py), _int32(y1 - py), _int32(y2 - py)
+        # Twice the areas opposite the corners.
+        e0 = _int32(_int32(x1 * y2) - _int32(x2 * y1))
+        e1 = _int32(_int32(x2 * y0) - _int32(x0 * y2))
+        e2 = _int32(_int32(x0 * y1) - _int32(x1 * y0))
+        area = _int32(_int32(e0 + e1) + e2)
+        lanes[_AREA + n], lanes[_E1 + n], lanes[_E2 + n] = area, e1, e2
+        lanes[_RIGHT1 + n], lanes[_RIGHT2 + n] = _int32(_int32(y2 - y0) << shift), _int32(_int32(y0 - y1) << shift)
+        lanes[_DOWN1 + n], lanes[_DOWN2 + n] = _int32(_int32(x0 - x2) << shift), _int32(_int32(x1 - x0) << shift)
+        inverse = np.float32(1.0) / np.float32(area)
+        floats[_SLOPE1 + n] = (floats[_SLOPE1 + n] - floats[n]) * inverse
+        floats[_SLOPE2 + n] = (floats[_SLOPE2 + n] - floats[n]) * inverse
+
+
+@_inline
+def _test(high: int, wide: int, lanes: Ints, floats: Floats) -> None:
+    """Depth keys, as bits, at the samples of the boxes; 0, which loses, outside the triangles."""
+    for r in range(high):
+        for c in range(wide):
+            result, down, right = _RESULT + (r * wide + c) * _LANES, _int32(r), _int32(c)
+            for n in range(_LANES):
+                e1 = _int32(lanes[_E1 + n] + _int32(down * lanes[_DOWN1 + n]) + _int32(right * lanes[_RIGHT1 + n]))
+                e2 = _int32(lanes[_E2 + n] + _int32(down * lanes[_DOWN2 + n]) + _int32(right * lanes[_RIGHT2 + n]))
+                e0 = _int32(_int32(lanes[_AREA + n] - e1) - e2)
+                k = floats[n] + floats[_SLOPE1 + n] * np.float32(e1) + floats[_SLOPE2 + n] * np.float32(e2)
+                # All ones where an edge function is negative.
+                outside = _int32(_int32(e0 | e1 | e2) >> 31)
+                lanes[result + n] = np.float32(k).view(np.int32) & ~outside
+
+
+@_inline
+def _keep(
+    boxes: Wide, first_box: int, number: int, high: int, wide: int, grid: Grid, lanes: Ints, seen: Wide
+) -> None:  # fmt: skip
+    """Raise what is seen at the samples of the boxes to the results of :func:`_test`."""
+    columns = grid[3]
+    for n in range(number):
+        box = boxes[np.uint64(first_box + n)]
+        triangle = _packed_triangle(box & 0xFFFFFFFF)
+        at = np.uint64(((box >> 48) & 0xFFFF) * columns + ((box >> 32) & 0xFFFF))
+        result = np.uint64(_RESULT + n)
+        for _ in range(high):
+            for c in range(wide):
+                value = (np.int64(lanes[result]) << 32) | triangle
+                seen[at + np.uint64(c)] = max(seen[at + np.uint64(c)], value)
+                result += np.uint64(_LANES)
+            at += np.uint64(columns)
 
 
 @_inline
 def _fill(
-    x0: int, y0: int, k0: np.float32, x1: int, y1: int, k1: np.float32, x2: int, y2: int, k2: np.float32,
-    t: int, first: int, shift: int, out_triangle: NDArray[np.int32], out_key: NDArray[np.float32],
+    x0: Int, y0: Int, k0: np.float32, x1: Int, y1: Int, k1: np.float32, x2: Int, y2: Int, k2: np.float32,
+    t: Int, grid: Grid, seen: Wide,
 ) -> None:  # fmt: skip
-    """Fill one triangle of positive area in screen coordinates (y down)."""
-    rows, columns = out_triangle.shape
+    """Fill one triangle of any size and of positive area in screen coordinates (y down)."""
+    first, shift, rows, columns = grid
     area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
     left, right = min(x0, min(x1, x2)), max(x0, max(x1, x2))
     top, bottom = min(y0, min(y1, y2)), max(y0, max(y1, y2))
@@ -330,9 +653,8 @@ def _fill(
         for c in range(c0, c1 + 1):
             if (e0 | e1 | e2) >= 0:
                 k = k0 + slope1 * np.float32(e1) + slope2 * np.float32(e2)
-                if k > out_key[r, c] or (k == out_key[r, c] and t < out_triangle[r, c]):
-                    out_key[r, c] = k
-                    out_triangle[r, c] = t
+                at = np.uint64(r * columns + c)
+                seen[at] = max(seen[at], _packed(k, t))
             e0 += e0_right
             e1 += e1_right
             e2 += e2_right
@@ -342,34 +664,50 @@ def _fill(
 
 
 @_compile
-def _fill_clipped(
-    camera_vertices: NDArray[np.float32], triangles: Triangles, t: int,
-    intrinsics: NDArray[np.float64], projection: int, farthest: float, first: int, shift: int,
-    out_triangle: NDArray[np.int32], out_key: NDArray[np.float32],
-) -> None:  # fmt: skip
-    """Clip a triangle at the near plane (Sutherland-Hodgman) and fill the fan of what is left."""
+def _fill_near(near: Near, grid: Grid, seen: Wide) -> None:
+    """Clip triangles that reach behind the near plane and fill the fans that are left of them."""
+    points, triangles, intrinsics, projection, farthest, listed = near
+    if len(listed) == 0:
+        return
     polygon = np.empty((4, 3), np.float64)
+    for t in listed:
+        corners = _clip(points, triangles, t, polygon)
+        if corners < 3:
+            continue
+        x0, y0, k0 = _snap_corner(polygon, 0, intrinsics, projection, farthest)
+        for i in range(1, corners - 1):
+            x1, y1, k1 = _snap_corner(polygon, i, intrinsics, projection, farthest)
+            x2, y2, k2 = _snap_corner(polygon, i + 1, intrinsics, projection, farthest)
+            if (x2 - x0) * (y1 - y0) - (x1 - x0) * (y2 - y0) > 0:
+                _fill(x0, y0, k0, x2, y2, k2, x1, y1, k1, t, grid, seen)
+
+
+@_inline
+def _snap_corner(
+    polygon: NDArray[np.float64], row: int, intrinsics: NDArray[np.float64], projection: int, farthest: float
+) -> tuple[Int, Int, np.float32]:
+    scale, k = _scale_and_key(polygon[row, 2], projection == PERSPECTIVE, farthest)
+    x = _snapped(intrinsics[0, 0] * polygon[row, 0] * scale + intrinsics[0, 2])
+    y = _snapped(intrinsics[1, 1] * polygon[row, 1] * scale + intrinsics[1, 2])
+    return np.int64(x), np.int64(y), k
+
+
+@_inline
+def _clip(points: Floats, triangles: Indices, t: int, polygon: NDArray[np.float64]) -> int:
+    """Write what of a triangle lies in front of the near plane (Sutherland-Hodgman); returns its number of corners."""
     count = 0
     for i in range(3):
-        p, q = triangles[t, i], triangles[t, (i + 1) % 3]
-        pz, qz = np.float64(camera_vertices[p, 2]), np.float64(camera_vertices[q, 2])
+        p, q = 3 * np.int64(triangles[3 * t + i]), 3 * np.int64(triangles[3 * t + (i + 1) % 3])
+        pz, qz = np.float64(points[p + 2]), np.float64(points[q + 2])
         if pz >= NEAR:
             for k in range(3):
-                polygon[count, k] = camera_vertices[p, k]
+                polygon[count, k] = points[p + k]
             count += 1
         if (pz >= NEAR) != (qz >= NEAR):
             s = (NEAR - pz) / (qz - pz)
             for k in range(3):
-                u, v = np.float64(camera_vertices[p, k]), np.float64(camera_vertices[q, k])
+                u, v = np.float64(points[p + k]), np.float64(points[q + k])
                 polygon[count, k] = u + s * (v - u)
             polygon[count, 2] = NEAR
             count += 1
-    if count < 3:
-        return
-    x0, y0, k0 = _snap_point(polygon[0, 0], polygon[0, 1], polygon[0, 2], intrinsics, projection, farthest)
-    for i in range(1, count - 1):
-        x1, y1, k1 = _snap_point(polygon[i, 0], polygon[i, 1], polygon[i, 2], intrinsics, projection, farthest)
-        j = i + 1
-        x2, y2, k2 = _snap_point(polygon[j, 0], polygon[j, 1], polygon[j, 2], intrinsics, projection, farthest)
-        if (x2 - x0) * (y1 - y0) - (x1 - x0) * (y2 - y0) > 0:
-            _fill(x0, y0, k0, x2, y2, k2, x1, y1, k1, t, first, shift, out_triangle, out_key)
+    return count

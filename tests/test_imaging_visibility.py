@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from facegen.batch import PERSPECTIVE, SCALED_ORTHOGRAPHIC
 from facegen.imaging.camera import NEAR, extrinsic_matrices, head_rotation, project, to_camera
-from facegen.imaging.rasterise import rasterise
+from facegen.imaging.rasterise import Rasteriser, rasterise
 from facegen.imaging.visibility import UNIT, barycentric_coordinates
 from facegen.morphable.model import MorphableModel
 from facegen.tests import visibility_oracle as oracle
@@ -186,6 +186,50 @@ def test_a_split_polygon_leaves_no_gap(projection: int, supersampled: bool, seed
     shared = np.sum(covers, axis=0) > 1
     on_edge = np.any([oracle.doubled_area(corner[4], corner[n], p) == 0 for n in range(4)], axis=0)
     assert on_edge[shared].all()
+
+
+@PROJECTIONS
+@pytest.mark.parametrize("count", [127, 128, 129, 257])
+def test_any_number_of_triangles(projection: int, count: int) -> None:
+    """What is taken many at a time leaves no remainder out, and takes nothing twice."""
+    random = np.random.default_rng(count)
+    middle = random.uniform(-12, 12, (count, 1, 3))
+    middle[..., 2] += DISTANCE
+    # Boxes of 0 to 6 samples on a side, and some triangles wider than 64 pixels, which are set up in 64 bits.
+    size = np.where(random.random((count, 1, 1)) < 0.02, 60.0, random.uniform(0, 4, (count, 1, 1)))
+    vertices = (middle + size * random.uniform(-1, 1, (count, 3, 3)) * [1, 1, 0.3]).reshape(-1, 3).astype(np.float32)
+    triangles = np.arange(3 * count, dtype=np.int32).reshape(-1, 3)
+    for supersampled in (False, True):
+        assert (assert_same(vertices, triangles, projection, 26, 30, supersampled) >= 0).any()
+
+
+@PROJECTIONS
+@pytest.mark.parametrize("kind", ["any", "mesh", "near"])
+def test_samples_near_edges_are_those_of_the_grid(kind: str, projection: int) -> None:
+    """The nine samples of marked pixels, frame after frame by one rasteriser, and no other is written."""
+    height, width = 23, 31
+    for seed in range(8):
+        random = np.random.default_rng(seed)
+        vertices, triangles = soup(random, kind, height, width)
+        camera = camera_of(projection, height, width)
+        expected, depth = rasterise(vertices, triangles, camera, projection, height, width, supersampled=True)
+        rasteriser = Rasteriser(triangles, len(vertices), height, width)
+        for share in (0.0, 0.1, 1.0):
+            edge = (random.random((height, width)) < share).astype(np.uint8)
+            marked = np.zeros(expected.shape, bool)
+            for r in range(3):
+                for c in range(3):
+                    marked[r : r + 2 * height - 1 : 2, c : c + 2 * width - 1 : 2] |= edge > 0
+            triangle, key = np.full(expected.shape, -7, np.int32), np.full(expected.shape, -7, np.float32)
+            rasteriser.load(vertices, camera, projection)
+            rasteriser.fill_near_edges(edge, triangle, key)
+            np.testing.assert_array_equal(triangle, np.where(marked, expected, -7))
+            np.testing.assert_array_equal(key, np.where(marked, depth, np.float32(-7)))
+            centres, _ = rasterise(vertices, triangles, camera, projection, height, width)
+            rasteriser.fill(
+                centres_again := np.empty_like(centres), np.empty(centres.shape, np.float32), supersampled=False
+            )
+            np.testing.assert_array_equal(centres_again, centres)
 
 
 def test_ties_go_to_the_smaller_number() -> None:
