@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numba
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.imaging.annotation import layer_at
+from facegen.imaging.label import Label
 from facegen.imaging.mesh import CameraMesh
 from facegen.imaging.visibility import UNIT
 from facegen.morphable.topology import Topology, Triangles
@@ -19,30 +19,14 @@ from facegen.morphable.topology import Topology, Triangles
 Image = NDArray[np.generic]
 
 
-@dataclass(frozen=True)
-class Channel:
-    """What a per-pixel channel holds."""
-
-    shape: tuple[int, ...]
-    """After (H, W)."""
-    dtype: str
-    unit: str
-    frame: str
-    description: str
-
-
-CHANNELS: dict[str, Channel] = {
-    "mask": Channel((), "bool", "-", "image", "whether the face covers the pixel's centre"),
-    "depth": Channel((), "float32", "mm", "camera", "z along the optical axis; 0 on the background"),
-    "normal": Channel(
-        (3,), "float32", "-", "camera", "unit normal, interpolated between vertices; 0 on the background"
-    ),
-    "segmentation": Channel((), "uint8", "-", "image", "region number, names in the model group; 0 is background"),
-    "layers": Channel(
-        (), "uint8", "-", "image", "part of the face by number, names in the model group; 0 is background"
-    ),
-    "uv": Channel((2,), "float32", "-", "texture", "texture coordinate in [0, 1], v upwards; 0 on the background"),
-    "pncc": Channel((3,), "float32", "-", "model", "position in the mean face scaled to [0, 1]; 0 on the background"),
+CHANNELS: dict[str, Label] = {
+    "mask": Label((), "bool", "-", "image", "whether the face covers the pixel's centre"),
+    "depth": Label((), "float32", "mm", "camera", "z along the optical axis; 0 on the background"),
+    "normal": Label((3,), "float32", "-", "camera", "unit normal, interpolated between vertices; 0 on the background"),
+    "segmentation": Label((), "uint8", "-", "image", "region number, names in the model group; 0 is background"),
+    "layers": Label((), "uint8", "-", "image", "part of the face by number, names in the model group; 0 is background"),
+    "uv": Label((2,), "float32", "-", "texture", "texture coordinate in [0, 1], v upwards; 0 on the background"),
+    "pncc": Label((3,), "float32", "-", "model", "position in the mean face scaled to [0, 1]; 0 on the background"),
 }
 
 

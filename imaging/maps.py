@@ -8,7 +8,6 @@ is the face. The texture map holds what the image shows of each place, where it 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numba
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from facegen.imaging.annotation import LAYERS, Annotation
 from facegen.imaging.atlas import Atlas
+from facegen.imaging.label import Label
 from facegen.imaging.mesh import CameraMesh
 from facegen.imaging.seen import Pictured, seen_places
 from facegen.morphable.topology import Topology
@@ -24,26 +24,14 @@ from facegen.morphable.topology import Topology
 Float = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class AttributeMap:
-    """What a map holds; S texels a side."""
-
-    shape: tuple[int, ...]
-    """After (S, S)."""
-    dtype: str
-    unit: str
-    frame: str
-    description: str
-
-
-MAPS: dict[str, AttributeMap] = {
-    "uv_position": AttributeMap((3,), "float32", "mm", "model", "the face; 0 where the texture shows no mesh"),
-    "uv_identity": AttributeMap((3,), "float32", "mm", "model", "the neutral face (identity ASM)"),
-    "uv_expression": AttributeMap(
+MAPS: dict[str, Label] = {
+    "uv_position": Label((3,), "float32", "mm", "model", "the face; 0 where the texture shows no mesh"),
+    "uv_identity": Label((3,), "float32", "mm", "model", "the neutral face (identity ASM)"),
+    "uv_expression": Label(
         (3,), "float32", "mm", "model", "the face less the neutral face (expression ASM): expression and turned eyes"
     ),
-    "uv_texture": AttributeMap((3,), "uint8", "sRGB", "texture", "what the image shows; 0 where it does not show it"),
-    "uv_visible": AttributeMap((), "bool", "-", "texture", "whether the image shows the place"),
+    "uv_texture": Label((3,), "uint8", "sRGB", "texture", "what the image shows; 0 where it does not show it"),
+    "uv_visible": Label((), "bool", "-", "texture", "whether the image shows the place"),
 }
 """Maps that the reader makes."""
 

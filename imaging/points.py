@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facegen.imaging.annotation import SurfacePoints
+from facegen.imaging.label import Label
 from facegen.imaging.landmarks import Landmarks, project_points
 from facegen.imaging.mesh import CameraMesh
 from facegen.imaging.seen import own_eyeball
@@ -69,33 +69,21 @@ def gaze_directions(gaze: Float, extrinsics: NDArray[np.float64]) -> Float:
     return directions
 
 
-@dataclass(frozen=True)
-class PointLabel:
-    """What an array of points holds."""
-
-    shape: tuple[str | int, ...]
-    """D: dense landmarks."""
-    dtype: str
-    unit: str
-    frame: str
-    description: str
-
-
-POINT_LABELS: dict[str, PointLabel] = {
-    "dense_2d": PointLabel(("D", 2), "float32", "pixel", "image", "projected dense landmarks, seen or not"),
-    "dense_3d": PointLabel(("D", 3), "float32", "mm", "camera", "the dense landmarks"),
-    "dense_visible": PointLabel(
+POINT_LABELS: dict[str, Label] = {
+    "dense_2d": Label(("D", 2), "float32", "pixel", "image", "projected dense landmarks, seen or not"),
+    "dense_3d": Label(("D", 3), "float32", "mm", "camera", "the dense landmarks"),
+    "dense_visible": Label(
         ("D",), "bool", "-", "image", "whether the dense landmark is inside the image and not hidden"
     ),
-    "points_5": PointLabel(
+    "points_5": Label(
         (5, 2), "float32", "pixel", "image",
         "centres of the right and the left eye (the subject's), tip of the nose, right and left corner of the mouth",
     ),
-    "face_box": PointLabel(
+    "face_box": Label(
         (4,), "float32", "pixel", "image",
         "left, top, right, bottom of the face from forehead to chin, whether it is seen, hidden or outside the image",
     ),
-    "gaze_direction": PointLabel(
+    "gaze_direction": Label(
         (2, 3), "float32", "-", "camera", "unit vector along which the (left, right) eye looks"
     ),
 }  # fmt: skip

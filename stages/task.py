@@ -253,9 +253,7 @@ def _stored_channels(tools: _Tools, samples: Samples, renders: Renders) -> dict[
     """Those per-pixel channels that the configuration wants stored, (B, H, W, …) each; zero for failed faces."""
     names = tools.spec.channels
     height, width = tools.spec.height, tools.spec.width
-    result: dict[str, NDArray[np.generic]] = {
-        name: np.zeros((len(renders), height, width, *CHANNELS[name].shape), CHANNELS[name].dtype) for name in names
-    }
+    result: dict[str, NDArray[np.generic]] = {name: CHANNELS[name].zeros(len(renders), height, width) for name in names}
     layers = tools.spec.annotate().layers if "layers" in names else None
     for row in np.flatnonzero(renders.valid) if names else ():
         topology = tools.model.topology

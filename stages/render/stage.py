@@ -72,14 +72,7 @@ class RenderStage:
             landmarks_3d=np.zeros((count, landmark_count, 3), np.float32),
             landmark_visible=np.zeros((count, landmark_count), np.bool_),
             **self._empty_maps(count),
-            intrinsics=drawn.intrinsics,
-            effect_crop=drawn.effect_crop,
-            effect_exposure=drawn.effect_exposure,
-            effect_white_balance=drawn.effect_white_balance,
-            effect_blur=drawn.effect_blur,
-            effect_motion=drawn.effect_motion,
-            effect_noise=drawn.effect_noise,
-            effect_jpeg=drawn.effect_jpeg,
+            **vars(drawn),
         )
         for rows in _aligned_blocks(samples.face):
             # Overflow is no reason to warn: such a face fails, with its reason.
