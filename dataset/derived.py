@@ -13,8 +13,8 @@ from facegen.imaging.annotation import Annotation
 from facegen.imaging.atlas import Atlas
 from facegen.imaging.channels import CHANNELS, rebuild
 from facegen.imaging.maps import MAPS, attribute_maps
-from facegen.imaging.mesh import CameraMesh
 from facegen.imaging.points import POINT_LABELS, point_labels
+from facegen.imaging.seen import Pictured
 from facegen.morphable.topology import Topology
 
 _MESH = ("vertices", "triangle_id", "barycentric", "intrinsics", "extrinsics", "projection")
@@ -81,19 +81,19 @@ class Derivation:
             ValueError: the face is damaged.
         """
         wanted = list(names)
-        mesh = CameraMesh.from_model(stored["vertices"], self.topology.triangles, stored["extrinsics"])
+        picture = Pictured.of(self.topology, stored)
         channels = [name for name in wanted if name in CHANNELS]
         points = [name for name in wanted if name in POINT_LABELS]
         maps = [name for name in wanted if name in MAPS]
         layers = self.annotation.layers if "layers" in channels else None
         # First, because it refuses damaged triangle numbers.
         result: dict[str, NDArray[Any]] = dict(
-            rebuild(channels, self.topology, mesh, stored["triangle_id"], stored["barycentric"], layers)
+            rebuild(channels, self.topology, picture.mesh, picture.triangle_id, picture.barycentric, layers)
         )
         if points:
-            result |= point_labels(points, self.topology, self.annotation.dense, mesh, stored)
+            result |= point_labels(points, self.topology, self.annotation.dense, picture, stored)
         if maps:
-            result |= attribute_maps(maps, self.topology, self.atlas, mesh, stored)
+            result |= attribute_maps(maps, self.topology, self.atlas, picture, stored)
         return result
 
     @cached_property

@@ -185,12 +185,9 @@ class FaceDataset(torch.utils.data.Dataset[Any]):
         return flow(self.topology, self._pictured(source), self._pictured(target))
 
     def _pictured(self, index: SupportsIndex) -> Pictured:
-        from facegen.imaging.mesh import CameraMesh
         from facegen.imaging.seen import Pictured
 
-        found: dict[str, Any] = self.read(index, self._labels.needs(()))
-        mesh = CameraMesh.from_model(found["vertices"], self.topology.triangles, found["extrinsics"])
-        return Pictured(mesh, found["triangle_id"], found["barycentric"], found["intrinsics"], int(found["projection"]))
+        return Pictured.of(self.topology, self.read(index, self._labels.needs(())))
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in _OF_THIS_PROCESS}

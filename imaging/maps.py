@@ -14,10 +14,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from facegen.imaging.annotation import LAYERS, Annotation
+from facegen.imaging.annotation import Annotation
 from facegen.imaging.atlas import Atlas
 from facegen.imaging.label import Label
-from facegen.imaging.mesh import CameraMesh
 from facegen.imaging.seen import Pictured, seen_places
 from facegen.morphable.topology import Topology
 
@@ -44,7 +43,7 @@ _LANDMARK_WEIGHT = 16
 
 
 def attribute_maps(
-    names: Iterable[str], topology: Topology, atlas: Atlas, mesh: CameraMesh, source: Mapping[str, Any]
+    names: Iterable[str], topology: Topology, atlas: Atlas, picture: Pictured, source: Mapping[str, Any]
 ) -> dict[str, NDArray[Any]]:
     """The named maps of one face, as :data:`MAPS` describes them.
 
@@ -52,9 +51,8 @@ def attribute_maps(
         names: of :data:`MAPS`.
         topology: of the face's model.
         atlas: of the topology.
-        mesh: the face in the camera frame.
-        source: its ``vertices``, ``image``, ``triangle_id``, ``barycentric``, ``intrinsics`` and ``projection``; for
-            the maps of identity and expression ``neutral`` as well.
+        picture: the face.
+        source: its ``vertices`` and ``image``; for the maps of identity and expression ``neutral`` as well.
     """
     result: dict[str, NDArray[Any]] = {}
     wanted = list(names)
@@ -65,9 +63,6 @@ def attribute_maps(
     if "uv_expression" in wanted:
         result["uv_expression"] = atlas.interpolate(source["vertices"] - source["neutral"])
     if "uv_texture" in wanted or "uv_visible" in wanted:
-        picture = Pictured(
-            mesh, source["triangle_id"], source["barycentric"], source["intrinsics"], int(source["projection"])
-        )
         texture, visible = unwrap(topology, atlas, picture, source["image"])
         result |= {"uv_texture": texture, "uv_visible": visible}
     return {name: result[name] for name in wanted}
@@ -125,10 +120,10 @@ def weight_map(topology: Topology, annotation: Annotation, atlas: Atlas) -> Floa
     """(S, S) how much each place of the face counts, the most being 1: landmarks : features : skin : rest = 16:4:3:0.
 
     The ratios are those of Feng et al. 2018, "Joint 3D face reconstruction and dense alignment with position map
-    regression network", section 3.3. Features are eyes, brows, nose and lips; ears, hair, neck and the inside count
+    regression network". Features are eyes, brows, nose and lips; ears, hair, neck and the inside count
     nothing.
     """
-    of_layer = np.array([_WEIGHTS.get(name, 0) for name in LAYERS], np.float32)
+    of_layer = np.array([_WEIGHTS.get(name, 0) for name in annotation.layer_names], np.float32)
     # The centre of each texel in the finer or coarser map of layers.
     places = ((np.arange(atlas.size) + 0.5) * len(annotation.layers) / atlas.size).astype(np.intp)
     weights = np.where(atlas.mask, of_layer[annotation.layers[np.ix_(places, places)]], np.float32(0))

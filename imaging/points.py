@@ -11,31 +11,22 @@ from numpy.typing import NDArray
 from facegen.imaging.annotation import SurfacePoints
 from facegen.imaging.label import Label
 from facegen.imaging.landmarks import Landmarks, project_points
-from facegen.imaging.mesh import CameraMesh
-from facegen.imaging.seen import own_eyeball
+from facegen.imaging.seen import Pictured, own_eyeball
 from facegen.morphable.topology import Topology
 
 Float = NDArray[np.float32]
 
 
-def dense_points(
-    points: SurfacePoints,
-    topology: Topology,
-    mesh: CameraMesh,
-    triangle_id: NDArray[np.int32],
-    barycentric: NDArray[np.uint16],
-    intrinsics: NDArray[np.float64],
-    projection: int,
-) -> Landmarks:
+def dense_points(points: SurfacePoints, topology: Topology, picture: Pictured) -> Landmarks:
     """Where D surface points are seen, as :func:`~facegen.imaging.landmarks.project_landmarks` tells it of vertices.
 
     A point of an eyeball is visible only where the eyeball itself is seen.
     """
-    only = own_eyeball(topology, points.triangle)
-    camera = points.on(mesh.vertices, topology.triangles)
     return project_points(
-        camera, mesh, triangle_id, barycentric, intrinsics, projection, only=only, regions=topology.triangle_region
-    )
+        points.on(picture.mesh.vertices, topology.triangles), picture.mesh, picture.triangle_id, picture.barycentric,
+        picture.intrinsics, picture.projection,
+        only=own_eyeball(topology, points.triangle), regions=topology.triangle_region,
+    )  # fmt: skip
 
 
 def five_points(landmarks_2d: Float) -> Float:
@@ -91,11 +82,7 @@ POINT_LABELS: dict[str, Label] = {
 
 
 def point_labels(
-    names: list[str],
-    topology: Topology,
-    dense: SurfacePoints,
-    mesh: CameraMesh,
-    source: Mapping[str, Any],
+    names: list[str], topology: Topology, dense: SurfacePoints, picture: Pictured, source: Mapping[str, Any]
 ) -> dict[str, NDArray[Any]]:
     """The named labels of one face, as :data:`POINT_LABELS` describes them.
 
@@ -103,9 +90,8 @@ def point_labels(
         names: of :data:`POINT_LABELS`.
         topology: of the face's model.
         dense: its dense landmarks.
-        mesh: the face in the camera frame.
-        source: its ``triangle_id``, ``barycentric``, ``intrinsics``, ``extrinsics``, ``projection``, ``landmarks_2d``
-            and ``gaze``.
+        picture: the face.
+        source: its ``extrinsics``, ``landmarks_2d`` and ``gaze``.
 
     Raises:
         KeyError: a label that this model has not: dense landmarks, points and box need 68 landmarks.
@@ -116,10 +102,7 @@ def point_labels(
     if "points_5" in names and len(dense):
         result["points_5"] = five_points(source["landmarks_2d"])
     if len(dense) and {"dense_2d", "dense_3d", "dense_visible", "face_box"} & {*names}:
-        found = dense_points(
-            dense, topology, mesh, source["triangle_id"], source["barycentric"], source["intrinsics"],
-            int(source["projection"]),
-        )  # fmt: skip
+        found = dense_points(dense, topology, picture)
         result |= {"dense_2d": found.points_2d, "dense_3d": found.points_3d, "dense_visible": found.visible}
         result["face_box"] = box_of(found.points_2d)
     return {name: result[name] for name in names}

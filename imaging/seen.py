@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +33,12 @@ class Pictured:
     """(3, 3)."""
     projection: int
     """PERSPECTIVE or SCALED_ORTHOGRAPHIC."""
+
+    @classmethod
+    def of(cls, topology: Topology, stored: Mapping[str, Any]) -> Pictured:
+        """From a face's arrays by name: vertices, visibility buffer and camera."""
+        mesh = CameraMesh.from_model(stored["vertices"], topology.triangles, stored["extrinsics"])
+        return cls(mesh, stored["triangle_id"], stored["barycentric"], stored["intrinsics"], int(stored["projection"]))
 
 
 def own_eyeball(topology: Topology, triangle: NDArray[np.int32]) -> NDArray[np.int64]:

@@ -72,7 +72,4 @@ class Album:
 
     def pictured(self, row: int) -> Pictured:
         """A face as correspondence takes it."""
-        face = self.arrays(row)
-        return Pictured(
-            self.mesh(row), face["triangle_id"], face["barycentric"], face["intrinsics"], int(face["projection"])
-        )
+        return Pictured.of(self.model.topology, self.arrays(row))

@@ -17,8 +17,8 @@ from facegen.dataset.preview import contact_sheet
 from facegen.errors import DatasetError
 from facegen.imaging.atlas import Atlas
 from facegen.imaging.maps import MAPS, attribute_maps, weight_map
-from facegen.imaging.mesh import CameraMesh
 from facegen.imaging.points import POINT_LABELS, point_labels
+from facegen.imaging.seen import Pictured
 from facegen.morphable.model import MorphableModel
 from facegen.stages.pack.schema import MAP_ARRAYS
 from facegen.tests.command import facegen, only_line, quickstart, tree
@@ -55,9 +55,9 @@ def test_all_labels_are_those_of_the_stored_arrays(mapped: Path, head: Morphable
     np.testing.assert_array_equal(dataset.annotation.dense.weights, annotation.dense.weights)
     for index in range(len(dataset)):
         stored: dict[str, Any] = dataset.read(index, [name for name in dataset.available if name not in MAPS])
-        mesh = CameraMesh.from_model(stored["vertices"], head.topology.triangles, stored["extrinsics"])
-        expected = point_labels(list(POINT_LABELS), head.topology, annotation.dense, mesh, stored)
-        expected |= attribute_maps(MAPS, head.topology, atlas, mesh, stored)
+        picture = Pictured.of(head.topology, stored)
+        expected = point_labels(list(POINT_LABELS), head.topology, annotation.dense, picture, stored)
+        expected |= attribute_maps(MAPS, head.topology, atlas, picture, stored)
         found = dataset.read(index, list(expected))
         assert list(found) == [*POINT_LABELS, *MAPS]
         for name, value in expected.items():

@@ -159,7 +159,9 @@ def test_without_eyeballs_the_irises_are_absent(head: MorphableModel, annotation
 
 
 def labels(album: Album, annotation: Annotation, row: int) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
-    return point_labels(list(POINT_LABELS), album.model.topology, annotation.dense, album.mesh(row), album.arrays(row))
+    return point_labels(
+        list(POINT_LABELS), album.model.topology, annotation.dense, album.pictured(row), album.arrays(row)
+    )
 
 
 def test_dense_labels_agree_with_the_68_and_with_the_camera(album: Album, annotation: Annotation) -> None:

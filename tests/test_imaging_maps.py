@@ -36,7 +36,7 @@ def atlas(head: MorphableModel) -> Atlas:
 
 
 def maps_of(album: Album, atlas: Atlas, row: int) -> dict[str, NDArray[Any]]:
-    return attribute_maps(MAPS, album.model.topology, atlas, album.mesh(row), album.arrays(row))
+    return attribute_maps(MAPS, album.model.topology, atlas, album.pictured(row), album.arrays(row))
 
 
 def test_identity_and_expression_add_up_to_the_face(album: Album, atlas: Atlas) -> None:
@@ -69,7 +69,7 @@ def test_the_maps_rendered_again_are_the_same_image(album: Album) -> None:
     skin = np.zeros(topology.vertex_count, np.bool_)
     skin[topology.triangles[np.isin(topology.triangle_region, outside)]] = True
     for row in range(2):
-        maps = attribute_maps(["uv_identity", "uv_expression"], topology, fine, album.mesh(row), album.arrays(row))
+        maps = attribute_maps(["uv_identity", "uv_expression"], topology, fine, album.pictured(row), album.arrays(row))
         face = sample_bilinear(maps["uv_identity"] + maps["uv_expression"], topology.uv[corner])
         off = np.linalg.norm(face - album.renders.vertices[row], axis=1)
         assert np.quantile(off[skin], 0.99) < 0.35

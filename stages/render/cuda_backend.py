@@ -106,6 +106,7 @@ class CudaRenderer(Renderer):
     """
 
     name: ClassVar[str] = "cuda"
+    draws_shadows: ClassVar[bool] = True
     draws_textures: ClassVar[bool] = True
 
     def __init__(self, model: MorphableModel, height: int, width: int) -> None:

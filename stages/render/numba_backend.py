@@ -27,6 +27,7 @@ class NumbaRenderer(Renderer):
     """One sample a pixel for the labels; pixels at edges get eight more for their colour (stages.render.shading)."""
 
     name: ClassVar[str] = "numba"
+    draws_shadows: ClassVar[bool] = True
     draws_textures: ClassVar[bool] = True
 
     def __init__(self, model: MorphableModel, height: int, width: int) -> None:

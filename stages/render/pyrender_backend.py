@@ -54,6 +54,7 @@ class PyrenderRenderer(Renderer):
     """
 
     name: ClassVar[str] = "pyrender"
+    draws_shadows: ClassVar[bool] = False
     draws_textures: ClassVar[bool] = False
 
     def __init__(self, model: MorphableModel, height: int, width: int, platform: Platform = "auto") -> None:

@@ -66,6 +66,8 @@ class Renderer(ABC):
     """Renders faces of one model at one image size. One instance serves one thread."""
 
     name: ClassVar[str]
+    draws_shadows: ClassVar[bool]
+    """Whether it heeds which vertices the directional light reaches."""
     draws_textures: ClassVar[bool]
     """Whether it takes the colours of a model with a texture from that, instead of from the vertices."""
 

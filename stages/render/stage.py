@@ -46,9 +46,8 @@ class RenderStage:
         self._renderer = make_renderer(config, model)
         self._backdrop = Backdrop(config.background, *config.height_width)
         topology = model.topology
-        self._shadows = (
-            ShadowCaster(topology.triangles.view(np.uint32), topology.vertex_count) if config.shadows else None
-        )
+        casts = config.shadows and self._renderer.draws_shadows
+        self._shadows = ShadowCaster(topology.triangles.view(np.uint32), topology.vertex_count) if casts else None
         self._effects = CameraEffects(config.effects, *config.height_width)
         self._maps = None if config.maps is None else AlbedoMaps(model, config.maps.size)
         self._texels = TEXELS_PER_PIXEL * max(config.height_width) if self._renderer.draws_textures else None

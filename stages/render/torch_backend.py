@@ -53,6 +53,7 @@ class TorchRenderer(Renderer):
     """
 
     name: ClassVar[str] = "torch"
+    draws_shadows: ClassVar[bool] = True
     draws_textures: ClassVar[bool] = True
 
     def __init__(self, model: MorphableModel, height: int, width: int, device: str = "cpu") -> None:
