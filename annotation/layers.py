@@ -15,7 +15,7 @@ from scipy.ndimage import distance_transform_edt
 
 from facegen.imaging.annotation import LAYERS
 from facegen.imaging.atlas import Atlas
-from facegen.morphable.albedo import TextureAlbedo
+from facegen.morphable.albedo import LinearAlbedo, TextureAlbedo
 from facegen.morphable.model import MorphableModel
 
 Float64 = NDArray[np.float64]
@@ -35,17 +35,24 @@ _BROW_DENSITY, _HAIR_DENSITY = 0.3, 0.5
 """Of the paint's most: where skin turns to brow, and to hair of the head."""
 
 _BROW_THICKNESS = 3.2
-"""mm from the line through a brow's landmarks to its border, for models that do not paint brows in texture space."""
+"""mm from the line through a brow's landmarks to its border, for models that do not paint brows."""
 
 _NOSE_BRIDGE, _NOSE_WINGS = 0.25, 1.75
 """Half width of the nose at its root, in distances from the middle to an inner corner of an eye, and at its base, in
 distances from the middle to an outer landmark of the base."""
 
+_JAW_EDGE = ((-0.1, 0.075), (0.0, 0.09), (0.1, 0.11), (0.27, 0.12), (0.43, 0.126), (0.62, 0.155), (0.81, 0.18),
+             (0.9, 0.14), (1.0, 0.03), (1.5, 0.46), (2.0, 0.85))  # fmt: skip
+"""The upper border of the neck, seen from the side, for models without a region of it: at which part of the way from
+chin to lobe, and how far below the straight line, in distances between the two. It runs along the mandible's lower
+edge, up to the lobe, and then down to the nape."""
+
 
 def draw_layers(model: MorphableModel, atlas: Atlas) -> Layers:
     """(S, S) numbers of :data:`~facegen.imaging.annotation.LAYERS`; what is beyond the mesh is of the nearest layer.
 
-    Without 68 landmarks neither nose nor brows are told from skin, and lips are one, the upper.
+    Without 68 landmarks neither nose nor brows are told from skin, and lips are one, the upper. Where the mesh has no
+    regions for them, ears are where the vertex mask ``ears`` says, and the neck is below jaw and ears.
     """
     topology = model.topology
     number = [_NUMBER[_OF_REGION.get(name, "skin")] for name in topology.region_names]
@@ -56,7 +63,11 @@ def draw_layers(model: MorphableModel, atlas: Atlas) -> Layers:
         if region in topology.region_names:
             here = atlas.select((topology.triangle_region == topology.region_names.index(region)).astype(np.uint8)) > 0
             layers[here] = np.where(left[here], _NUMBER[pair[1]], _NUMBER[pair[0]])
-    brow = _painted(model, atlas, "brow_density")
+    if "ears" not in topology.region_names and "ears" in model.vertex_masks:
+        on_ears = model.vertex_masks["ears"][topology.triangles]
+        ears = atlas.select(on_ears[:, 0] & on_ears[:, 1] & on_ears[:, 2])
+        layers[ears] = np.where(left[ears], _NUMBER["left_ear"], _NUMBER["right_ear"])
+    brow = _brow_density(model, atlas)
     hair = _painted(model, atlas, "hair_darkness")
     if hair is not None and brow is not None:
         # Where the hairline is painted it is finer than the border of the scalp's triangles.
@@ -76,6 +87,10 @@ def draw_layers(model: MorphableModel, atlas: Atlas) -> Layers:
         lower = (layers == _NUMBER["upper_lip"]) & (place[..., 1] < _seam(marks, place[..., 0]))
         layers[lower] = _NUMBER["lower_lip"]
         skin = layers == _NUMBER["skin"]
+        ears = np.isin(layers, [_NUMBER["left_ear"], _NUMBER["right_ear"]])
+        if "neck" not in topology.region_names and ears.any():
+            skin &= ~_neck(marks, place[ears], place)
+            layers[(layers == _NUMBER["skin"]) & ~skin] = _NUMBER["neck"]
         brows = skin & (_band(marks, place) if brow is None else brow > _BROW_DENSITY)
         layers[brows] = np.where(left[brows], _NUMBER["left_brow"], _NUMBER["right_brow"])
         layers[_nose(marks, place) & skin & ~brows] = _NUMBER["nose"]
@@ -94,6 +109,16 @@ def _seam(marks: Float64, x: Float64) -> Float64:
     return height
 
 
+def _brow_density(model: MorphableModel, atlas: Atlas) -> Float64 | None:
+    """(S, S) how densely brows are painted, of the most; ``None`` where the model paints none."""
+    albedo = model.albedo
+    if isinstance(albedo, LinearAlbedo) and "brow_darkness" in albedo.names:
+        change = np.linalg.norm(albedo.basis[albedo.names.index("brow_darkness")], axis=1, keepdims=True)
+        density = atlas.spread(change.astype(np.float32))[..., 0].astype(np.float64)
+        return density / max(float(density.max()), 1e-6)
+    return _painted(model, atlas, "brow_density")
+
+
 def _painted(model: MorphableModel, atlas: Atlas, name: str) -> Float64 | None:
     """(S, S) how densely a coefficient of a texture paints, of its most; ``None`` where the model has none such."""
     if not isinstance(model.albedo, TextureAlbedo) or name not in model.albedo.names:
@@ -101,6 +126,17 @@ def _painted(model: MorphableModel, atlas: Atlas, name: str) -> Float64 | None:
     mask = Image.fromarray(model.albedo.masks[model.albedo.names.index(name)])
     density = np.asarray(mask.resize((atlas.size, atlas.size), Image.Resampling.BILINEAR), np.float64)
     return density / max(float(density.max()), 1.0)
+
+
+def _neck(marks: Float64, ears: Float64, place: Float64) -> Bool:
+    """(S, S) below the line from under the chin along the mandible to the lobes and on to the nape."""
+    chin, lobe = marks[8, 1:], ears[ears[:, 1].argmin(), 1:]
+    way = float(np.hypot(*(lobe - chin)))
+    back = (chin[1] - place[..., 2]) / (chin[1] - lobe[1])
+    at, below = np.array(_JAW_EDGE).T
+    edge = chin[0] + back * (lobe[0] - chin[0]) - way * np.interp(back, at, below)
+    under: Bool = place[..., 1] < edge
+    return under
 
 
 def _band(marks: Float64, place: Float64) -> Bool:

@@ -11,6 +11,7 @@ from facegen.errors import ModelError
 from facegen.morphable.albedo import LinearAlbedo
 from facegen.morphable.ict import paint as painting
 from facegen.morphable.ict.atlas import pack_atlas
+from facegen.morphable.ict.ears import ear_vertices
 from facegen.morphable.ict.eyes import fit_eyeball
 from facegen.morphable.ict.layout import IRIS_RIM, NARROW_FACE, POLYGON_RANGES
 from facegen.morphable.ict.lips import INNER, OUTER, edge_loop, enclosed_polygons
@@ -120,10 +121,11 @@ def _used(kept: Cut, region: str) -> NDArray[np.int32]:
 
 
 def _masks(source: IctSource, kept: Cut) -> dict[str, NDArray[np.bool_]]:
-    """Vertex sets: the regions, ``narrow_face``, and the source's lists ``fitting`` and ``rigid``."""
+    """Vertex sets: the regions, ``narrow_face``, ``ears``, and the source's lists ``fitting`` and ``rigid``."""
     narrow = source.polygons[slice(*NARROW_FACE)].reshape(-1)
     sets = {name: _used(kept, name) for name in REGION_NAMES[1:]}
     sets["narrow_face"] = kept.locate(narrow)
+    sets["ears"] = kept.locate(ear_vertices(source))
     sets["fitting"] = kept.locate(source.fitting_vertices)
     sets["rigid"] = kept.locate(source.rigid_vertices)
     masks = {}
