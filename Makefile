@@ -13,7 +13,7 @@ help:
 	@echo "make demo       set up, make 256 faces, check them, draw runs/quickstart/preview.png"
 	@echo "make test       set up, lint, check types, run all tests"
 	@echo "make benchmark  measure this machine (render against pyrender, a whole run)"
-	@echo "make simulate   the CUDA renderer's whole contract in numba's simulator (two minutes)"
+	@echo "make simulate   the CUDA renderer's whole contract in numba's simulator (three minutes)"
 	@echo "make chaos      kill -9 workers and commands at random, 20 times with each executor, and compare (ten minutes)"
 	@echo "make model      build the embedded face model again from its sources"
 	@echo "make weights    train the shipped denoisers again (an hour; needs recordings, see data/README.md)"

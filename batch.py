@@ -76,14 +76,17 @@ class Samples(Arrays):
     """(B, 9, 3) spherical-harmonic light, camera frame, RGB; order Y00, Y1-1 (y), Y10 (z), Y11 (x), Y2-2 (xy),
     Y2-1 (yz), Y20 (3z²-1), Y21 (xz), Y22 (x²-y²), real orthonormal. Already convolved with the Lambertian kernel
     (Ramamoorthi & Hanrahan 2001) and divided by π: a surface of albedo ρ and normal n shows ρ Σ sh_k Y_k(n)."""
-    light_direction: Float
-    """(B, 3) unit vector from the face to the directional light, camera frame."""
+    light_position: Float
+    """(B, M, 4) of M lights, camera frame, homogeneous: (x, y, z, 1) is a point light at x, y, z mm, (x, y, z, 0) a
+    light at infinity, to which x, y, z is the unit vector."""
     light_colour: Float
-    """(B, 3) linear RGB: what that light adds to a white Lambertian surface that faces it."""
+    """(B, M, 3) linear RGB: what each adds to a white Lambertian surface that faces it; a point light to one that is
+    1000 mm away, and to others (1000 / distance)² times as much. 0 where a face has fewer than M lights."""
     light_radius: Float
-    """(B,) angular radius of that light, radians: how soft its shadows are."""
+    """(B, M) how soft its shadows are: of a light at infinity the angular radius, radians; of a point light the radius
+    of the sphere that shines, mm."""
     background_seed: NDArray[np.uint64]
-    """(B,) seed of the background, and of the camera's effects."""
+    """(B,) seed of the background, of things beside the face and of the camera's effects."""
     identity_raw: Float | None = None
     """(B, Ki) identity coefficients as drawn, where the denoise stage has made others of them."""
     expression_raw: Float | None = None
@@ -126,6 +129,11 @@ class Renders(Arrays):
     """(B, L, 3) camera frame, mm."""
     landmark_visible: NDArray[np.bool_]
     """(B, L) inside the image and not hidden."""
+    occluder: NDArray[np.uint8] | None = None
+    """(B, H, W) what covers the face, see :mod:`facegen.imaging.occluders`; ``None``, as is the next one, where the
+    configuration has no things beside the face. Landmarks that it covers are not visible."""
+    object_present: NDArray[np.bool_] | None = None
+    """(B, 6) whether the face has glasses, sunglasses, a face mask, a hand, a hat, hair."""
     neutral: Float | None = None
     """(B, V, 3) mm, model frame: the face without expression, eyes straight ahead; ``None``, as are the next two, where
     the configuration asks for no attribute maps."""

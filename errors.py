@@ -41,6 +41,12 @@ class BackgroundError(FacegenError, ValueError):
     exit_code = 2
 
 
+class LightError(FacegenError, ValueError):
+    """An environment map is missing, damaged, or not what its format says."""
+
+    exit_code = 2
+
+
 class RunFolderError(FacegenError):
     """A folder is not a run, or is the run of another configuration."""
 

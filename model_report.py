@@ -99,6 +99,9 @@ def describe(name: str) -> dict[str, Any]:
         "expression_names": list(model.expression_names),
         "expression_bounds": [None if np.isinf(value) else value for value in (low, high)],
         "expression_limits": [list(pair) for pair in model.expression_limits],
+        "expression_switches": {
+            switch.name: [dict(switch.room), switch.needed] for switch in model.expression_switches
+        },
         "albedo_names": list(model.albedo_names),
         "relief_names": [] if model.relief is None else list(model.relief.names),
     }
@@ -121,6 +124,7 @@ def describe_text(values: dict[str, Any]) -> str:
         f"  identity      {_listed(values['identity_names'])}",
         f"  expression    {_listed(values['expression_names'])}",
         *(f"                {a} ≤ {b}" for a, b in values["expression_limits"]),
+        *(f"                {name} 0 or 1, only in a mouth open enough" for name in values["expression_switches"]),
         f"  albedo        {_listed(values['albedo_names'])}",
     ]
     if values["relief_names"]:

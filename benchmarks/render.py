@@ -333,7 +333,7 @@ def views_of(model: MorphableModel, size: int, frames: int) -> list[View]:
     albedo, textures = _mean_albedo(model), _mean_textures(model, size)
     light = np.zeros((9, 3), np.float32)
     light[0], light[2] = 2.5, -0.6
-    direction = np.array([0.4, -0.6, -0.7], np.float32)
+    direction = np.array([0.4, -0.6, -0.7, 0.0], np.float32)
     return [
         View(
             vertices=vertices[i],
@@ -343,8 +343,8 @@ def views_of(model: MorphableModel, size: int, frames: int) -> list[View]:
             intrinsics=intrinsics,
             extrinsics=extrinsics[i],
             light_sh=light,
-            light_direction=direction / np.linalg.norm(direction),
-            light_colour=np.full(3, 0.5, np.float32),
+            light_position=(direction / np.linalg.norm(direction))[None],
+            light_colour=np.full((1, 3), 0.5, np.float32),
             background=generator.integers(0, 256, (size, size, 3), np.uint8),
             **textures,
         )
@@ -358,7 +358,7 @@ def _mean_albedo(model: MorphableModel) -> Float:
     return albedo
 
 
-def _mean_textures(model: MorphableModel, size: int) -> dict[str, NDArray[Any]]:
+def _mean_textures(model: MorphableModel, size: int) -> dict[str, Any]:
     """Texture and relief of a view at coefficients of zero and at an image size, where the model has them."""
     zero = np.zeros((1, len(model.albedo_names)), np.float32)
     least, found = TEXELS_PER_PIXEL * size, dict[str, NDArray[Any]]()

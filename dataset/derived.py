@@ -59,7 +59,7 @@ class Derivation:
 
     def needs(self, names: Iterable[str]) -> tuple[str, ...]:
         """Stored arrays that the named labels follow from."""
-        needed = dict.fromkeys(_MESH)
+        needed = dict.fromkeys((*_MESH, "occluder") if "occluder" in self._layout.arrays else _MESH)
         for name in names:
             if name in POINT_LABELS:
                 needed |= dict.fromkeys(("gaze", "landmarks_2d"))
@@ -88,7 +88,15 @@ class Derivation:
         layers = self.annotation.layers if "layers" in channels else None
         # First, because it refuses damaged triangle numbers.
         result: dict[str, NDArray[Any]] = dict(
-            rebuild(channels, self.topology, picture.mesh, picture.triangle_id, picture.barycentric, layers)
+            rebuild(
+                channels,
+                self.topology,
+                picture.mesh,
+                picture.triangle_id,
+                picture.barycentric,
+                layers,
+                picture.occluder,
+            )
         )
         if points:
             result |= point_labels(points, self.topology, self.annotation.dense, picture, stored)

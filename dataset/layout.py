@@ -17,7 +17,7 @@ from facegen.stages.pack import sharding
 if TYPE_CHECKING:
     from facegen.imaging.annotation import Annotation
 
-FORMAT, FORMAT_VERSION = "facegen", 2
+FORMAT, FORMAT_VERSION = "facegen", 3
 _TOPOLOGY_ARRAYS = ("triangles", "triangle_region", "uv", "uv_triangles", "landmarks", "reference")
 _ANNOTATION_ARRAYS = ("layers", "dense_triangle", "dense_weights")
 

@@ -31,7 +31,7 @@ _PALETTE = np.array(
         (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167),
         (148, 103, 189), (140, 86, 75), (127, 201, 127), (255, 152, 150), (23, 190, 207), (188, 189, 34),
         (227, 119, 194), (57, 106, 177), (197, 176, 213), (219, 219, 141), (158, 218, 229), (196, 156, 148),
-        (160, 160, 160),
+        (160, 160, 160), (250, 250, 250), (90, 60, 160), (120, 220, 250), (250, 180, 60), (60, 120, 60), (200, 60, 90),
     ],
     np.uint8,
 )  # fmt: skip
@@ -64,9 +64,9 @@ def contact_sheet(
         faces: face numbers.
         channels: of ``image``, ``landmarks`` (drawn over the image: filled where visible), ``mask``, ``depth`` (near is
             warm, scaled per face), ``normal``, ``segmentation``, ``layers``, ``uv``, ``pncc``, ``dense`` (the dense
-            landmarks that are visible), and of maps in texture space ``uv_position``, ``uv_identity``,
-            ``uv_expression`` (mid-grey is none, 10 mm the full range), ``uv_albedo``, ``uv_albedo_linear`` and
-            ``uv_texture``. ``("image",)`` with many columns gives a plain sheet.
+            landmarks that are visible), ``occluder``, ``amodal_mask``, and of maps in texture space ``uv_position``,
+            ``uv_identity``, ``uv_expression`` (mid-grey is none, 10 mm the full range), ``uv_albedo``,
+            ``uv_albedo_linear`` and ``uv_texture``. ``("image",)`` with many columns gives a plain sheet.
         columns: strips side by side.
         cell: width of a cell in pixels; ``None`` takes the image's, at most 256.
 
@@ -134,7 +134,7 @@ def write_preview(path: Path, out: Path, count: int, channels: Sequence[str]) ->
 
 
 def _read(dataset: FaceDataset, face: int, channels: Sequence[str]) -> dict[str, Any]:
-    needed = {"mask"}
+    needed = {"amodal_mask"}
     for name in channels:
         needed |= _NEEDS.get(name, {name})
     return dataset.read(dataset.position(face), sorted(needed))
@@ -174,12 +174,12 @@ def _landmarks(values: dict[str, Any], size: tuple[int, int]) -> Image.Image:
     return image.resize(size, Image.Resampling.LANCZOS)
 
 
-def _mask(values: dict[str, Any], size: tuple[int, int]) -> Image.Image:
-    return _colours(np.ones((*values["mask"].shape, 3)), values["mask"], size)
+def _mask(name: str) -> Callable[[dict[str, Any], tuple[int, int]], Image.Image]:
+    return lambda values, size: _colours(np.ones((*values[name].shape, 3)), values[name], size)
 
 
 def _depth(values: dict[str, Any], size: tuple[int, int]) -> Image.Image:
-    depth, mask = values["depth"].astype(np.float64), values["mask"]
+    depth, mask = values["depth"].astype(np.float64), values["amodal_mask"]
     inside = depth[mask]
     low, high = (inside.min(), inside.max()) if inside.size else (0.0, 1.0)
     near = np.where(mask, (high - depth) / max(high - low, 1e-6), 0.0)
@@ -189,19 +189,18 @@ def _depth(values: dict[str, Any], size: tuple[int, int]) -> Image.Image:
 
 def _normal(values: dict[str, Any], size: tuple[int, int]) -> Image.Image:
     # The camera's y points down and its z away: turned so that up is green and towards the viewer blue.
-    return _colours((values["normal"] * (1, -1, -1) + 1) / 2, values["mask"], size)
+    return _colours((values["normal"] * (1, -1, -1) + 1) / 2, values["amodal_mask"], size)
 
 
-def _segmentation(values: dict[str, Any], size: tuple[int, int]) -> Image.Image:
-    region = values["segmentation"].astype(np.int64)
-    picture = np.where(region[:, :, None] > 0, _PALETTE[(region - 1) % len(_PALETTE)], np.array(_EMPTY, np.uint8))
-    return _fit(picture, size, blend=False)
+def _numbers(name: str) -> Callable[[dict[str, Any], tuple[int, int]], Image.Image]:
+    """A colour for each number but 0."""
 
+    def picture(values: dict[str, Any], size: tuple[int, int]) -> Image.Image:
+        number = values[name].astype(np.int64)
+        colours = np.where(number[:, :, None] > 0, _PALETTE[(number - 1) % len(_PALETTE)], np.array(_EMPTY, np.uint8))
+        return _fit(colours, size, blend=False)
 
-def _layers(values: dict[str, Any], size: tuple[int, int]) -> Image.Image:
-    layer = values["layers"].astype(np.int64)
-    picture = np.where(layer[:, :, None] > 0, _PALETTE[(layer - 1) % len(_PALETTE)], np.array(_EMPTY, np.uint8))
-    return _fit(picture, size, blend=False)
+    return picture
 
 
 def _dense(values: dict[str, Any], size: tuple[int, int]) -> Image.Image:
@@ -235,21 +234,23 @@ def _uv_colours(name: str) -> Callable[[dict[str, Any], tuple[int, int]], Image.
 
 def _uv(values: dict[str, Any], size: tuple[int, int]) -> Image.Image:
     uv = values["uv"]
-    return _colours(np.concatenate([uv, np.full_like(uv[:, :, :1], 0.35)], axis=-1), values["mask"], size)
+    return _colours(np.concatenate([uv, np.full_like(uv[:, :, :1], 0.35)], axis=-1), values["amodal_mask"], size)
 
 
 def _pncc(values: dict[str, Any], size: tuple[int, int]) -> Image.Image:
-    return _colours(values["pncc"], values["mask"], size)
+    return _colours(values["pncc"], values["amodal_mask"], size)
 
 
 _SHOWN: dict[str, Callable[[dict[str, Any], tuple[int, int]], Image.Image]] = {
     "image": _image,
     "landmarks": _landmarks,
-    "mask": _mask,
+    "mask": _mask("mask"),
+    "amodal_mask": _mask("amodal_mask"),
+    "occluder": _numbers("occluder"),
     "depth": _depth,
     "normal": _normal,
-    "segmentation": _segmentation,
-    "layers": _layers,
+    "segmentation": _numbers("segmentation"),
+    "layers": _numbers("layers"),
     "dense": _dense,
     "uv": _uv,
     "pncc": _pncc,

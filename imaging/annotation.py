@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 LAYERS = (
     "background", "skin", "nose", "left_brow", "right_brow", "left_sclera", "right_sclera", "left_iris", "right_iris",
     "upper_lip", "lower_lip", "mouth", "teeth", "left_ear", "right_ear", "hair", "neck", "shoulders", "lashes",
+    "glasses", "sunglasses", "face_mask", "hand", "hat",
 )  # fmt: skip
 """Names of the layers by number; left and right are the subject's. The pupil is part of the iris, gums and tongue of
-the mouth, the lids' wet rims of the skin."""
+the mouth, the lids' wet rims of the skin. No surface has the last five: they are what covers it."""
 
 
 @dataclass(frozen=True)

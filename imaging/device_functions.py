@@ -101,14 +101,14 @@ def _device_product(a: Any, b: Any) -> Any:
     return lambda a, b: a * b
 
 
-def launch(kernel: Any, count: int, *arguments: Any) -> None:
-    """Run a kernel whose threads share ``count`` items among them."""
+def launch(kernel: Any, count: int, *arguments: Any, stream: Any = 0) -> None:
+    """Run a kernel whose threads share ``count`` items among them, on a stream of numba.cuda or the default one (0)."""
     if count == 0:
         return
     blocks = min(-(-count // THREADS), 1 << 20)
     # In the simulator every thread is one of Python's; two are enough to meet.
-    shape = (1, 2) if simulated() else (blocks, THREADS)
-    kernel[shape](*arguments)
+    blocks, threads = (1, 2) if simulated() else (blocks, THREADS)
+    kernel[blocks, threads, stream](*arguments)
 
 
 if simulated():

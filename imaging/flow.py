@@ -28,7 +28,7 @@ def flow(topology: Topology, source: Pictured, target: Pictured) -> Flow:
 
     Any two faces of the topology correspond, of one person or not.
     """
-    rows, columns = np.nonzero(source.triangle_id >= 0)
+    rows, columns = np.nonzero(source.seen_triangles >= 0)
     triangle = source.triangle_id[rows, columns]
     weights = np.empty((len(rows), 3), np.float32)
     weights[:, 1:] = source.barycentric[rows, columns] / np.float32(UNIT)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.imaging.camera import to_camera
-from facegen.imaging.normals import vertex_normals
+from facegen.imaging.normals import normals_and_depths, without_depths
 from facegen.morphable.topology import Triangles
 
 
@@ -33,5 +33,9 @@ class CameraMesh:
     @cached_property
     def normals(self) -> NDArray[np.float32]:
         """(V, 3) unit vertex normals, camera frame."""
-        normals: NDArray[np.float32] = vertex_normals(self.vertices, self.triangles)
-        return normals
+        return without_depths(self.normals_and_depths)
+
+    @cached_property
+    def normals_and_depths(self) -> NDArray[np.float32]:
+        """(V, 4) unit vertex normals and z, camera frame: side by side, as pixels take them."""
+        return normals_and_depths(self.vertices, self.triangles)

@@ -23,7 +23,7 @@ def dense_points(points: SurfacePoints, topology: Topology, picture: Pictured) -
     A point of an eyeball is visible only where the eyeball itself is seen.
     """
     return project_points(
-        points.on(picture.mesh.vertices, topology.triangles), picture.mesh, picture.triangle_id, picture.barycentric,
+        points.on(picture.mesh.vertices, topology.triangles), picture.mesh, picture.seen_triangles, picture.barycentric,
         picture.intrinsics, picture.projection,
         only=own_eyeball(topology, points.triangle), regions=topology.triangle_region,
     )  # fmt: skip

@@ -38,6 +38,9 @@ _LANES = 128
 that reads and writes do not overlap and use vector registers."""
 _LANE_ROWS = 14 + _SIDES * _SIDES
 
+_PIXEL, _SMALL, _MIDDLE, _LARGE = 1, 2, 4, 8
+"""Windows of 1×1, 2×2 and 4×4 pixels, and larger ones, which are taken to hold a mark."""
+
 _NOTHING = 0xFFFFFFFF
 """Depth key 0 and triangle -1, packed."""
 
@@ -46,6 +49,7 @@ Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
 Wide = NDArray[np.int64]
 Indices = NDArray[np.uint32]
+Bytes = NDArray[np.uint8]
 Grid = tuple[int, int, int, int]
 """Of samples: place of the first and logarithm of the step (both in 1/256 pixel), rows, columns."""
 Near = tuple[Floats, Indices, NDArray[np.float64], int, float, Ints]
@@ -101,19 +105,22 @@ class Rasteriser:
         # Lists have room for one more, which is written before it is known whether it is kept.
         room = len(triangles) + 1
         self._front = np.empty(room, np.int32)
+        self._covers = np.empty(room, np.uint32)
         self._boxes, self._ends = np.empty((_WIDER + 1) * room, np.int64), np.zeros(_WIDER + 1, np.int64)
         self._half_boxes, self._half_ends = np.empty_like(self._boxes), np.zeros_like(self._ends)
         self._lanes = np.zeros(_LANE_ROWS * _LANES, np.int32)
         self._float_lanes = np.zeros(3 * _LANES, np.float32)
         self._seen = np.empty((2 * height + 1) * (2 * width + 1), np.int64)
-        self._sums = np.empty((height + 1, width + 1), np.int32)
+        self._chosen = np.empty(room, np.int32)
+        self._marked = np.empty(height * width + 1, np.int32)
+        self._in_row, self._nearby = np.zeros((height + 3) * width, np.uint8), np.empty(height * width, np.uint8)
 
     def load(self, camera_vertices: NDArray[np.float32], intrinsics: NDArray[np.float64], projection: int) -> None:
         """Take a frame's vertices (V, 3), camera frame, and its camera; select what may be seen."""
         points = np.ascontiguousarray(camera_vertices).reshape(-1)
         farthest, self._front_count, near_count = _load(
             points, self._triangles, intrinsics, projection, self._height, self._width,
-            self._place, self._key, self._front, self._boxes, self._ends, self._lanes,
+            self._place, self._key, self._front, self._covers, self._boxes, self._ends, self._lanes,
         )  # fmt: skip
         near = self._front[len(self._front) - near_count :]
         self._near = points, self._triangles, intrinsics, projection, farthest, near
@@ -121,7 +128,7 @@ class Rasteriser:
     def fill(self, triangle: NDArray[np.int32], key: NDArray[np.float32], *, supersampled: bool) -> None:
         """Write triangle and depth key at every sample (see :func:`rasterise`)."""
         if supersampled:
-            self._see_marked(np.ones((self._height, self._width), np.uint8))
+            self._see_marked(np.ones(self._height * self._width, np.uint8))
         else:
             _see_centres(
                 self._near, self._place, self._key, self._boxes, self._ends, self._height, self._width,
@@ -136,14 +143,17 @@ class Rasteriser:
             edge: (H, W) 1 for the marked pixels, 0 for the others.
             triangle: (2H + 1, 2W + 1), and ``key`` likewise.
         """
-        self._see_marked(edge)
-        _unpack_marked(self._seen, edge, triangle, key)
+        count = self._see_marked(edge.reshape(-1))
+        _unpack_marked(self._seen, self._marked[:count], self._width, triangle.reshape(-1), key.reshape(-1))
 
-    def _see_marked(self, edge: NDArray[np.uint8]) -> None:
-        _see_marked(
-            self._near, self._place, self._key, self._front, self._front_count, self._half_boxes, self._half_ends,
-            edge, self._sums, self._lanes, self._float_lanes, self._seen,
+    def _see_marked(self, edge: NDArray[np.uint8]) -> int:
+        """See the samples of the pixels marked in ``edge`` (H W,); returns how many there are."""
+        count = _see_marked(
+            self._near, self._place, self._key, self._front[: self._front_count], self._covers, self._chosen,
+            self._half_boxes, self._half_ends, edge, self._marked, self._height, self._width, self._in_row,
+            self._nearby, self._lanes, self._float_lanes, self._seen,
         )  # fmt: skip
+        return int(count)
 
 
 @_compile
@@ -157,6 +167,7 @@ def _load(
     place: Wide,
     key: Floats,
     front: Ints,
+    covers: Indices,
     boxes: Wide,
     ends: Wide,
     lanes: Ints,
@@ -169,6 +180,7 @@ def _load(
         place: (V,) pixel positions in 1/256 pixel are written here, x in the lower and y in the upper half.
         key: (V,) and here the depth keys.
         front: (T + 1,) the front faces, ascending, and from the end backwards what reaches behind the near plane.
+        covers: (T + 1,) the pixels that the front faces touch (:func:`_cover`).
         boxes: the front faces whose box holds a pixel centre, by the shape of the box (:func:`_list_box`).
         ends: (_WIDER + 1,) where the lists in ``boxes`` end.
         lanes: scratch.
@@ -177,7 +189,7 @@ def _load(
         The largest depth in mm, and the two numbers of triangles in ``front``.
     """
     farthest, any_near = _snap(points, intrinsics, projection, place.view(np.int32), key)
-    count, near = _select_front(points, triangles, any_near, height, width, place, front, boxes, ends, lanes)
+    count, near = _select_front(points, triangles, any_near, height, width, place, front, covers, boxes, ends, lanes)
     return farthest, count, near
 
 
@@ -207,23 +219,34 @@ def _see_marked(
     place: Wide,
     key: Floats,
     front: Ints,
-    count: Int,
+    covers: Indices,
+    chosen: Ints,
     boxes: Wide,
     ends: Wide,
-    edge: NDArray[np.uint8],
-    sums: Ints,
+    edge: Bytes,
+    marked: Ints,
+    height: int,
+    width: int,
+    in_row: Bytes,
+    nearby: Bytes,
     lanes: Ints,
     floats: Floats,
     seen: Wide,
-) -> None:
-    """Write to ``seen`` what is seen at the nine samples of each marked pixel, packed."""
-    height, width = edge.shape
+) -> Int:
+    """Write to ``seen`` what is seen at the nine samples of each pixel marked in ``edge``, packed.
+
+    Returns:
+        The number of these pixels, which are listed in ``marked``.
+    """
     grid = 0, 7, 2 * height + 1, 2 * width + 1
-    _clear_marked(edge, seen)
-    _sum_area(edge, sums)
-    _select_marked(near[1], place, front, count, sums, boxes, ends, lanes)
+    marks = _list_marked(edge, marked)
+    _clear_marked(marked[:marks], width, seen)
+    _mark_nearby(edge, width, in_row, nearby)
+    count = _choose(front, covers, nearby, chosen)
+    _select_marked(near[1], place, chosen[:count], nearby, height, width, boxes, ends, lanes)
     _fill_boxes(near[1], place, key, boxes, ends, grid, lanes, floats, seen)
     _fill_near(near, grid, seen)
+    return marks
 
 
 @_inline
@@ -284,6 +307,7 @@ def _select_front(
     width: int,
     place: Wide,
     front: Ints,
+    covers: Indices,
     boxes: Wide,
     ends: Wide,
     lanes: Ints,
@@ -294,6 +318,7 @@ def _select_front(
     pairs = lanes[: 6 * _LANES].view(np.int64)
     # Rows of lanes, after the corners'.
     is_front, shape, corner, held = 6 * _LANES, 7 * _LANES, 8 * _LANES, np.uint64(9 * _LANES)
+    cover = 10 * _LANES
     for first in range(0, total, _LANES):
         number = min(_LANES, total - first)
         for n in range(number):
@@ -304,6 +329,7 @@ def _select_front(
             x0, y0, x1, y1, x2, y2 = _corners(lanes, n)
             left, right, top, bottom = _extent(lanes, n)
             lanes[shape + n], lanes[corner + n] = _box_among(left, right, top, bottom, 128, 8, height, width)
+            lanes[cover + n] = _cover(left, right, top, bottom, height, width)
             widest = max(widest, max(_int32(right - left), _int32(bottom - top)))
             # The image's y axis points down, so a counter-clockwise triangle has a negative area.
             product = _int32(_int32(x2 - x0) * _int32(y1 - y0))
@@ -323,7 +349,7 @@ def _select_front(
         # First the lanes that are listed, so that the loop over them has no branch to guess.
         found = np.uint64(0)
         for n in range(number):
-            front[count] = first + n
+            front[count], covers[count] = first + n, lanes[cover + n]
             count += np.uint64(lanes[is_front + n])
             lanes[held + found] = n
             found += np.uint64(_int32(lanes[shape + n] > 0) & lanes[is_front + n])
@@ -334,38 +360,106 @@ def _select_front(
 
 
 @_compile
-def _select_marked(
-    triangles: Indices, place: Wide, front: Ints, count: Int, sums: Ints, boxes: Wide, ends: Wide, lanes: Ints
-) -> None:
-    """List in ``boxes`` those of the first ``count`` triangles of ``front`` whose box touches a marked pixel.
+def _mark_nearby(edge: Bytes, width: int, in_row: Bytes, nearby: Bytes) -> None:
+    """Write to ``nearby`` (N,) for each pixel which windows that begin there hold a mark, see :func:`_cover`.
+
+    Windows that reach beyond the last column hold what begins the next rows: a mark too many does no harm.
 
     Args:
-        sums: (H + 1, W + 1) summed-area table of the marks.
+        edge: (N,) 1 for the marked pixels, 0 for the others.
+        in_row: (N + 3 width,) scratch, 0 after the first N.
     """
+    count, last = len(edge), max(len(edge) - 3, 0)
+    first, second, third = edge[1:], edge[2:], edge[3:]
+    for p in range(last):
+        two = edge[p] | first[p]
+        in_row[p] = _uint8(edge[p] | _uint8(two << 1) | _uint8(_uint8(two | second[p] | third[p]) << 2))
+    for p in range(last, count):
+        in_row[p] = _PIXEL | _SMALL | _MIDDLE
+    first, second, third = in_row[width:], in_row[2 * width :], in_row[3 * width :]
+    for p in range(count):
+        below = _uint8(first[p] & (_SMALL | _MIDDLE)) | _uint8(_uint8(second[p] | third[p]) & _MIDDLE)
+        nearby[p] = _uint8(in_row[p] | below | _LARGE)
+
+
+@_inline
+def _uint8(value: int | np.uint8) -> np.uint8:
+    return np.uint8(value)
+
+
+@_inline
+def _cover(left: np.int32, right: np.int32, top: np.int32, bottom: np.int32, height: int, width: int) -> np.int32:
+    """First pixel that a triangle touches, times 16, and which window from there holds all that it touches.
+
+    A sample on the border between two pixels belongs to both.
+    """
+    r0, r1 = _clamped(top - 1, height - 1), _clamped(bottom, height - 1)
+    c0, c1 = _clamped(left - 1, width - 1), _clamped(right, width - 1)
+    extent = max(_int32(r1 - r0), _int32(c1 - c0))
+    window = _int32(_MIDDLE) if extent < _int32(4) else _int32(_LARGE)
+    window = _int32(_SMALL) if extent < _int32(2) else window
+    window = _int32(_PIXEL) if extent < _int32(1) else window
+    return _int32(_int32(_int32(_int32(r0 * _int32(width)) + c0) << 4) | window)
+
+
+@_compile
+def _choose(front: Ints, covers: Indices, nearby: Bytes, chosen: Ints) -> Int:
+    """Write to ``chosen`` those of ``front`` that may touch a marked pixel; returns their number."""
+    count = np.uint64(0)
+    for n in range(len(front)):
+        cover = covers[np.uint64(n)]
+        chosen[count] = front[np.uint64(n)]
+        count += np.uint64((np.uint32(nearby[np.uint64(cover >> np.uint32(4))]) & cover) != 0)
+    return np.int64(count)
+
+
+@_compile
+def _select_marked(
+    triangles: Indices,
+    place: Wide,
+    chosen: Ints,
+    nearby: Bytes,
+    height: int,
+    width: int,
+    boxes: Wide,
+    ends: Wide,
+    lanes: Ints,
+) -> None:
+    """List in ``boxes`` the triangles of ``chosen``, but large ones only when they are within 3 pixels of a mark."""
     _empty_lists(len(triangles) // 3, ends)
     pairs = lanes[: 6 * _LANES].view(np.int64)
-    height, width = sums.shape[0] - 1, sums.shape[1] - 1
-    r0, r1, c0, c1, shape, corner = 6 * _LANES, 7 * _LANES, 8 * _LANES, 9 * _LANES, 10 * _LANES, 11 * _LANES
-    for first in range(0, count, _LANES):
-        number = min(_LANES, count - first)
+    shape, corner, held = 6 * _LANES, 7 * _LANES, np.uint64(8 * _LANES)
+    for first in range(0, len(chosen), _LANES):
+        number = min(_LANES, len(chosen) - first)
         for n in range(number):
-            a, b, c = _vertices(triangles, np.uint64(front[first + n]))
+            a, b, c = _vertices(triangles, np.uint64(chosen[first + n]))
             pairs[n], pairs[_LANES + n], pairs[2 * _LANES + n] = place[a], place[b], place[c]
         for n in range(_LANES):
             left, right, top, bottom = _extent(lanes, n)
-            # A sample on the border between two pixels belongs to both.
-            lanes[r0 + n], lanes[r1 + n] = _clamped(top - 1, height - 1), _clamped(bottom, height - 1) + 1
-            lanes[c0 + n], lanes[c1 + n] = _clamped(left - 1, width - 1), _clamped(right, width - 1) + 1
             lanes[shape + n], lanes[corner + n] = _box_among(
                 left, right, top, bottom, 0, 7, 2 * height + 1, 2 * width + 1
             )
+        found = np.uint64(0)
         for n in range(number):
-            top_row, bottom_row = np.uint64(lanes[r0 + n]), np.uint64(lanes[r1 + n])
-            left_column, right_column = np.uint64(lanes[c0 + n]), np.uint64(lanes[c1 + n])
-            marked = sums[bottom_row, right_column] - sums[top_row, right_column]
-            marked -= sums[bottom_row, left_column] - sums[top_row, left_column]
-            if marked > 0:
-                _list_box(front[first + n], lanes[shape + n], lanes[corner + n], boxes, ends)
+            lanes[held + found] = n
+            found += np.uint64(lanes[shape + n] > 0)
+        for i in range(np.int64(found)):
+            lane = np.int64(lanes[held + np.uint64(i)])
+            if lanes[np.uint64(shape + lane)] != _WIDER or _touches(lanes, lane, nearby, height, width):
+                t = chosen[np.uint64(first + lane)]
+                _list_box(t, lanes[np.uint64(shape + lane)], lanes[np.uint64(corner + lane)], boxes, ends)
+
+
+@_inline
+def _touches(lanes: Ints, n: Int, nearby: Bytes, height: int, width: int) -> bool:
+    """Whether a 4×4 window of those that hold the triangle in a lane holds a mark."""
+    left, right, top, bottom = _extent(lanes, n)
+    c0, c1 = _clamped(left - 1, width - 1), _clamped(right, width - 1)
+    for r in range(_clamped(top - 1, height - 1), _clamped(bottom, height - 1) + 1, 4):
+        for c in range(c0, c1 + 1, 4):
+            if nearby[r * width + c] & _MIDDLE:
+                return True
+    return False
 
 
 @_inline
@@ -375,15 +469,20 @@ def _clamped(place: Int, last: Int) -> np.int32:
 
 
 @_compile
-def _sum_area(values: NDArray[np.uint8], out: Ints) -> None:
-    """Summed-area table (H + 1, W + 1): ``out[r, c]`` is the sum of ``values[:r, :c]`` (Crow 1984)."""
-    out[0] = 0
-    for r in range(values.shape[0]):
-        row = np.int32(0)
-        out[r + 1, 0] = 0
-        for c in range(values.shape[1]):
-            row += values[r, c]
-            out[r + 1, c + 1] = out[r, c + 1] + row
+def _list_marked(edge: Bytes, marked: Ints) -> Int:
+    """Write the numbers of the pixels whose byte in ``edge`` (N,) is not 0 to ``marked`` (N + 1,); returns how many."""
+    count, whole = np.uint64(0), len(edge) // 8 * 8
+    words = edge[:whole].view(np.uint64)
+    for word in range(len(words)):
+        # Most are far from any edge, eight pixels at a time.
+        if words[np.uint64(word)]:
+            for p in range(8 * word, 8 * word + 8):
+                marked[count] = p
+                count += np.uint64(edge[np.uint64(p)] != 0)
+    for p in range(whole, len(edge)):
+        marked[count] = p
+        count += np.uint64(edge[p] != 0)
+    return np.int64(count)
 
 
 @_inline
@@ -403,7 +502,7 @@ def _upper(pair: np.int64) -> np.int32:
 
 
 @_inline
-def _corners(lanes: Ints, n: int) -> tuple[np.int32, np.int32, np.int32, np.int32, np.int32, np.int32]:
+def _corners(lanes: Ints, n: Int) -> tuple[np.int32, np.int32, np.int32, np.int32, np.int32, np.int32]:
     return (
         lanes[2 * n], lanes[2 * n + 1],
         lanes[2 * (_LANES + n)], lanes[2 * (_LANES + n) + 1],
@@ -412,7 +511,7 @@ def _corners(lanes: Ints, n: int) -> tuple[np.int32, np.int32, np.int32, np.int3
 
 
 @_inline
-def _extent(lanes: Ints, n: int) -> tuple[np.int32, np.int32, np.int32, np.int32]:
+def _extent(lanes: Ints, n: Int) -> tuple[np.int32, np.int32, np.int32, np.int32]:
     """Left, right, top and bottom of the triangle in a lane."""
     x0, y0, x1, y1, x2, y2 = _corners(lanes, n)
     return min(x0, min(x1, x2)), max(x0, max(x1, x2)), min(y0, min(y1, y2)), max(y0, max(y1, y2))
@@ -490,27 +589,22 @@ def _unpack(seen: Wide, out_triangle: Ints, out_key: Floats) -> None:
 
 
 @_compile
-def _unpack_marked(seen: Wide, edge: NDArray[np.uint8], out_triangle: Ints, out_key: Floats) -> None:
-    height, width = edge.shape
+def _unpack_marked(seen: Wide, marked: Ints, width: int, out_triangle: Ints, out_key: Floats) -> None:
     stride = 2 * width + 1
-    for r in range(height):
-        for c in range(width):
-            if edge[r, c]:
-                for row in range(2 * r, 2 * r + 3):
-                    for column in range(2 * c, 2 * c + 3):
-                        out_triangle[row, column], out_key[row, column] = _unpacked(seen[row * stride + column])
+    for p in marked:
+        for row in range(3):
+            first = (2 * (p // width) + row) * stride + 2 * (p % width)
+            for at in range(first, first + 3):
+                out_triangle[np.uint64(at)], out_key[np.uint64(at)] = _unpacked(seen[np.uint64(at)])
 
 
 @_inline
-def _clear_marked(edge: NDArray[np.uint8], seen: Wide) -> None:
-    height, width = edge.shape
+def _clear_marked(marked: Ints, width: int, seen: Wide) -> None:
     stride = 2 * width + 1
-    for r in range(height):
-        for c in range(width):
-            if edge[r, c]:
-                for row in range(2 * r, 2 * r + 3):
-                    at = row * stride + 2 * c
-                    seen[at], seen[at + 1], seen[at + 2] = _NOTHING, _NOTHING, _NOTHING
+    for p in marked:
+        for row in range(3):
+            at = np.uint64((2 * (p // width) + row) * stride + 2 * (p % width))
+            seen[at], seen[at + np.uint64(1)], seen[at + np.uint64(2)] = _NOTHING, _NOTHING, _NOTHING
 
 
 @_compile

@@ -32,6 +32,7 @@ def rasterise_cuda(
     best: Any,
     *,
     supersampled: bool,
+    stream: Any = 0,
 ) -> None:
     """Transform B faces and find what is seen; all arrays are on the device, and everything runs on one stream.
 
@@ -45,13 +46,15 @@ def rasterise_cuda(
         farthest: (B,) float64, written: the largest depth.
         best: (B, rows, columns) int64, written: 0, or key and triangle of each sample, packed.
         supersampled: as for :func:`facegen.imaging.rasterise.rasterise`.
+        stream: of numba.cuda, or 0 for the default one.
     """
     faces, count = vertices.shape[:2]
-    launch(_clear, best.size, best, farthest)
-    launch(_transform, faces * count, vertices, extrinsics, camera, farthest)
+    launch(_clear, best.size, best, farthest, stream=stream)
+    launch(_transform, faces * count, vertices, extrinsics, camera, farthest, stream=stream)
     first, shift = (0, 7) if supersampled else (128, 8)
     launch(
-        _fill, faces * triangles.shape[0], camera, triangles, intrinsics, perspective, farthest, first, shift, best
+        _fill, faces * triangles.shape[0], camera, triangles, intrinsics, perspective, farthest, first, shift, best,
+        stream=stream,
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from facegen.batch import PERSPECTIVE
 from facegen.imaging.landmarks import Landmarks, project_points
 from facegen.imaging.mesh import CameraMesh
+from facegen.imaging.occluders import seen_triangles
 from facegen.morphable.topology import Topology
 
 _EYEBALLS = ("eyeball_left", "eyeball_right")
@@ -33,12 +35,22 @@ class Pictured:
     """(3, 3)."""
     projection: int
     """PERSPECTIVE or SCALED_ORTHOGRAPHIC."""
+    occluder: NDArray[np.uint8] | None = None
+    """(H, W) what covers the face, see :mod:`facegen.imaging.occluders`; ``None`` for nothing."""
+
+    @cached_property
+    def seen_triangles(self) -> NDArray[np.int32]:
+        """(H, W) :attr:`triangle_id` where nothing covers the face, -1 elsewhere."""
+        return seen_triangles(self.triangle_id, self.occluder)
 
     @classmethod
     def of(cls, topology: Topology, stored: Mapping[str, Any]) -> Pictured:
-        """From a face's arrays by name: vertices, visibility buffer and camera."""
+        """From a face's arrays by name: vertices, visibility buffer and camera, and what covers it, if anything may."""
         mesh = CameraMesh.from_model(stored["vertices"], topology.triangles, stored["extrinsics"])
-        return cls(mesh, stored["triangle_id"], stored["barycentric"], stored["intrinsics"], int(stored["projection"]))
+        return cls(
+            mesh, stored["triangle_id"], stored["barycentric"], stored["intrinsics"], int(stored["projection"]),
+            stored.get("occluder"),
+        )  # fmt: skip
 
 
 def own_eyeball(topology: Topology, triangle: NDArray[np.int32]) -> NDArray[np.int64]:
@@ -70,7 +82,7 @@ def seen_places(
         triangle: (n,) that they lie on.
     """
     found = project_points(
-        points, picture.mesh, picture.triangle_id, picture.barycentric, picture.intrinsics, picture.projection,
+        points, picture.mesh, picture.seen_triangles, picture.barycentric, picture.intrinsics, picture.projection,
         only=own_eyeball(topology, triangle), regions=topology.triangle_region, reach=0,
     )  # fmt: skip
     ray = points if picture.projection == PERSPECTIVE else np.array([0, 0, 1], np.float32)

@@ -1,155 +1,563 @@
-"""Which vertices a directional light reaches: a shadow map with a penumbra that grows with the distance to what blocks.
+"""How much of a light reaches the vertices of meshes: a shadow map, with penumbrae that grow towards what blocks.
 
-The mesh is drawn once from the light by the visibility rule of images. Each vertex then looks for blockers in a disc
-about itself and, from their mean distance, widens the disc in which it counts them: percentage-closer soft shadows
-(Fernando 2005, "Percentage-closer soft shadows"), at the vertices instead of the pixels. Samples follow the receiver's
-tangent plane, so that a surface does not shadow itself.
+For each light the meshes are drawn once as it sees them, by the visibility rule of images: in parallel for a light at
+infinity, in perspective for a point light. The map covers what the camera may see and the light reaches. Each such
+vertex then looks for blockers in a disc about itself and, from their mean distance, sets the width of the disc over
+which it averages what is blocked: percentage-closer soft shadows (Fernando 2005, "Percentage-closer soft shadows"), at
+the vertices instead of the pixels.
+
+Samples are compared with the plane that touches the surface, so that a surface does not shadow itself. A comparison is
+interpolated between the four samples around it (Reeves et al. 1987, "Rendering antialiased shadows with depth maps"),
+so that shadows change smoothly with the place. The disc is never smaller than what the mesh can show: where vertices
+lie far apart, sharper shadows would depend on where they happen to lie.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from facegen.batch import SCALED_ORTHOGRAPHIC
+from facegen.batch import PERSPECTIVE, SCALED_ORTHOGRAPHIC
 from facegen.imaging.camera import to_camera
+from facegen.imaging.mesh import CameraMesh
 from facegen.imaging.rasterise import Rasteriser
 from facegen.morphable.topology import Triangles
 
 Float = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Places = NDArray[np.int32]
 
-SIZE = 256
-"""Samples a side of the shadow map: 1 to 2 mm apart on a head with shoulders."""
+SIZE = 192
+"""Samples a side of the shadow map: 1 to 2 mm apart on a head."""
+
+FARTHEST = 1e5
+"""mm: a point light that is farther away counts as at infinity, where float32 tells depths apart."""
+
+WIDEST = 3.0
+"""Largest tangent of the angle between the axis of a point light's map and what it reaches. A light so near that it
+would take more casts no shadows: in the meshes, or all but touching them."""
 
 _MARGIN = 2.0
-"""Samples between the mesh and the border."""
+"""Samples between what looks into the map and its border."""
 
 _BEFORE = 100.0
 """mm from the map's plane to what is nearest to it: in front of all that would be clipped."""
 
-_TAPS = 24
+_SEARCH, _TAPS = 12, 16
+"""Samples of the search for blockers, and of the average."""
 
-_BIAS = 1.2
-"""mm: what is nearer in front of a vertex than this does not shadow it."""
+_BIAS, _RAMP = 0.5, 1.0
+"""mm: what is nearer in front of a vertex than the one casts no shadow, what is farther by the other a whole one."""
+
+_WIDE = 1.4
+"""Largest angular radius, radians."""
 
 _REACH = 60.0
 """mm between blocker and receiver beyond which the penumbra grows no further."""
 
-_FLAT, _FULL = 0.06, 0.25
-"""Cosines of the angle to the light between which shadows fade in: at the terminator the shading itself is dark."""
+_SPREAD, _MOST_SPREAD = 0.6, 8.0
+"""Least radius of the averaged disc on the surface, in mean lengths of the edges at a vertex; at most so many mm."""
+
+_STEEPEST = 0.2
+"""Least cosine to the light for the touching plane: it bounds the plane's slope."""
+
+_AWAY = -0.35
+"""Cosine to the light below which none reaches a vertex; the shading of skin wraps around the terminator, to -0.24."""
+
+_FADE = 0.1
+"""Cosines from ``_AWAY`` on over which light fades in."""
+
+_FACING = 0.3
+"""Cosine to the light from which on a vertex faces it."""
+
+_LIFT, _LIFT_AWAY = 0.3, 2.5
+"""mm along the normal by which a vertex is moved before it looks: from ``_FACING`` on, and at ``_AWAY``. There its own
+body would hide it, and light that wraps around a body has passed it so far out."""
+
+_LANES = 64
+"""Vertices taken together. Their values lie lane by lane in rows of this constant length, which lets the compiler see
+that reads and writes do not overlap and use vector registers."""
+
+
+@dataclass(frozen=True)
+class Body:
+    """A mesh that casts shadows and shows them."""
+
+    mesh: CameraMesh
+    spacing: Float
+    """(V,) mm: mean length of the edges at the vertices, see :func:`edge_lengths`."""
+    seen: Mask
+    """(V,) which vertices are looked at, see :func:`facegen.imaging.in_view.may_be_seen`; light on the others has no
+    meaning."""
+    casts: bool = True
+    """False for what lets light through."""
+
+
+@numba.njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+def edge_lengths(vertices: Float, triangles: Triangles) -> Float:
+    """(V,) mean length of the edges at each vertex, 0 at vertices of no triangle.
+
+    Args:
+        vertices: (V, 3).
+        triangles: (T, 3).
+    """
+    total, count = np.zeros(len(vertices), np.float64), np.zeros(len(vertices), np.float64)
+    for t in range(len(triangles)):
+        for k in range(3):
+            a, b = triangles[t, k], triangles[t, (k + 1) % 3]
+            x, y, z = vertices[a, 0] - vertices[b, 0], vertices[a, 1] - vertices[b, 1], vertices[a, 2] - vertices[b, 2]
+            length = math.sqrt(x * x + y * y + z * z)
+            total[a] += length
+            total[b] += length
+            count[a] += 1.0
+            count[b] += 1.0
+    result = np.zeros(len(vertices), np.float32)
+    for i in range(len(vertices)):
+        if count[i] > 0.0:
+            result[i] = total[i] / count[i]
+    return result
 
 
 class ShadowCaster:
-    """Shadows of frame after frame of one topology; owns the arrays that this takes."""
+    """Finds what lights reach of a face, and of things beside it; owns the arrays that this takes for the face."""
 
     def __init__(self, triangles: Triangles, vertex_count: int) -> None:
-        self._rasteriser = Rasteriser(triangles, vertex_count, SIZE, SIZE)
-        self._triangle = np.empty((SIZE, SIZE), np.int32)
-        self._key = np.empty((SIZE, SIZE), np.float32)
-        # Golden angle spiral (Vogel 1979): even over the disc for any radius.
-        place = np.arange(_TAPS) + 0.5
-        angle = place * math.pi * (3 - math.sqrt(5))
-        radius = np.sqrt(place / _TAPS)
-        self._taps = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).astype(np.float32)
-
-    def visibility(self, vertices: Float, normals: Float, direction: Float, softness: float) -> Float:
-        """(V,) share of the light that reaches each vertex, 0 … 1.
+        """Prepare for faces of one topology.
 
         Args:
-            vertices: (V, 3) mm, in the frame of ``direction``.
-            normals: (V, 3) unit.
-            direction: (3,) unit vector towards the light.
-            softness: angular radius of the light, radians.
+            triangles: (T, 3) of all faces.
+            vertex_count: their number of vertices.
         """
-        if not np.isfinite(vertices).all():
-            # No camera sees them either.
-            return np.ones(len(vertices), np.float32)
-        towards = direction.astype(np.float64)
-        helper = np.array([0.0, 1.0, 0.0] if abs(towards[1]) < 0.9 else [1.0, 0.0, 0.0])
-        right = np.cross(helper, towards)
-        right /= math.sqrt(right @ right)
-        frame = np.eye(4)
-        frame[:3, :3] = right, np.cross(-towards, right), -towards
-        seen = to_camera(vertices, frame)
-        seen[:, 2] += np.float32(_BEFORE) - seen[:, 2].min()
-        low, high = seen.min(axis=0).astype(np.float64), seen.max(axis=0).astype(np.float64)
-        extent = max(high[0] - low[0], high[1] - low[1], 1e-3)
-        scale = (SIZE - 2 * _MARGIN) / extent
-        centre = SIZE / 2
-        intrinsics = np.array(
-            [
-                [scale, 0.0, centre - scale * (low[0] + high[0]) / 2],
-                [0.0, scale, centre - scale * (low[1] + high[1]) / 2],
-                [0.0, 0.0, 1.0],
-            ]
-        )
-        self._rasteriser.load(seen, intrinsics, SCALED_ORTHOGRAPHIC)
-        self._rasteriser.fill(self._triangle, self._key, supersampled=False)
-        result = np.empty(len(vertices), np.float32)
-        _look(
-            seen, normals, frame[:3, :3].astype(np.float32), self._key, np.float32(high[2] + 1.0), intrinsics,
-            self._taps, np.float32(math.tan(softness)), result,
-        )  # fmt: skip
+        self._rasteriser = Rasteriser(triangles, vertex_count, SIZE, SIZE)
+        self._triangle = np.empty((SIZE, SIZE), np.int32)
+        self._depth = np.empty((SIZE, SIZE), np.float32)
+        self._lanes = np.zeros(_LANE_ROWS * _LANES, np.float32)
+        self._places = np.zeros(_PLACE_ROWS * _LANES, np.int32)
+
+    def reached(
+        self, position: Float, colour: Float, radius: Float, face: Body, things: Sequence[Body] = ()
+    ) -> list[Float]:
+        """What part of each of M lights reaches the vertices of the face and of each thing: (M, V) each, 0 … 1.
+
+        A light casts no shadows, and reaches everything, where it is so near that what it shines on does not fit into
+        its map (:data:`WIDEST`); and where a coordinate is not finite, because no camera sees such a mesh.
+
+        Args:
+            position: (M, 4) camera frame: of a point light x, y, z in mm and 1; of one at infinity the unit vector
+                towards it and 0.
+            colour: (M, 3) of the lights. One of colour 0 reaches everything, at no cost.
+            radius: (M,) of a point light, mm; of one at infinity its angular radius, radians.
+            face: of the topology that this was made for.
+            things: other meshes. The backs of their triangles cast shadows too.
+        """
+        bodies = [face, *things]
+        result = [np.ones((len(position), len(body.mesh.vertices)), np.float32) for body in bodies]
+        for number in range(len(position)):
+            if colour[number].any():
+                shares = [rows[number] for rows in result]
+                self._look(np.asarray(position[number], np.float64), float(radius[number]), bodies, shares)
         return result
 
+    def _look(self, position: Float64, radius: float, bodies: list[Body], out: list[Float]) -> None:
+        """Write what one light reaches of the vertices (V,) of each body."""
+        light = _light(position, radius, bodies)
+        if light is None:
+            return
+        points = [to_camera(body.mesh.vertices, light.frame) for body in bodies]
+        nearest = min(float(own[:, 2].min()) for own in points)
+        farthest = max(float(own[:, 2].max()) for own in points)
+        if not math.isfinite(farthest - nearest):
+            return
+        if not light.perspective:
+            # Only differences of these depths matter.
+            for own in points:
+                own[:, 2] += np.float32(_BEFORE - nearest)
+        box = np.array([np.inf, np.inf, -np.inf, -np.inf])
+        turn, size = light.frame[:3, :3].astype(np.float32), np.float32(light.radius)
+        for body, own in zip(bodies, points, strict=True):
+            _widen(own, body.mesh.normals, body.spacing, body.seen, turn, light.perspective, size, box)
+        low, high = box[:2], box[2:]
+        if light.perspective and not max(-low.min(), high.max()) <= WIDEST:
+            return
+        if (low < high).all():
+            scale = (SIZE - 2 * _MARGIN) / float((high - low).max())
+            centre = SIZE / 2 - scale * (low + high) / 2
+            self._draw(bodies, points, scale, centre, light.perspective)
+        else:
+            # Nothing faces the light.
+            scale, centre = 1.0, np.zeros(2)
+            self._depth.fill(np.inf)
+        middle = centre.astype(np.float32)
+        for body, own, shares in zip(bodies, points, out, strict=True):
+            _look(
+                own, body.mesh.normals, body.spacing, body.seen, turn, light.perspective, size, np.float32(scale),
+                middle, self._depth, _SEARCH_TAPS, _DISC_TAPS, self._lanes, self._places, shares,
+            )  # fmt: skip
+
+    def _draw(self, bodies: list[Body], points: list[Float], scale: float, centre: Float64, perspective: bool) -> None:
+        """Write the depths of what is nearest to a light: along the light's z, infinite where there is nothing.
+
+        Args:
+            bodies: the face, then things.
+            points: (V, 3) of each, in the light's frame.
+            scale, centre: samples per mm or unit tangent, and (2,) where the light's axis meets the map.
+            perspective: whether it is a point light.
+        """
+        intrinsics = np.diag([scale, scale, 1.0])
+        intrinsics[:2, 2] = centre
+        if bodies[0].casts:
+            self._depths_of(self._rasteriser, points[0], intrinsics, perspective, self._depth)
+        else:
+            self._depth.fill(np.inf)
+        casting = [number for number in range(1, len(bodies)) if bodies[number].casts]
+        if casting:
+            first, triangles = 0, []
+            for number in casting:
+                own = bodies[number].mesh.triangles.view(np.uint32) + np.uint32(first)
+                # From both sides, for things may be open.
+                triangles += [own, own[:, ::-1]]
+                first += len(points[number])
+            depth = np.empty((SIZE, SIZE), np.float32)
+            rasteriser = Rasteriser(np.concatenate(triangles), first, SIZE, SIZE)
+            joined = np.concatenate([points[number] for number in casting])
+            self._depths_of(rasteriser, joined, intrinsics, perspective, depth)
+            np.minimum(self._depth, depth, out=self._depth)
+
+    def _depths_of(
+        self, rasteriser: Rasteriser, points: Float, intrinsics: Float64, perspective: bool, out: Float
+    ) -> None:
+        rasteriser.load(points, intrinsics, PERSPECTIVE if perspective else SCALED_ORTHOGRAPHIC)
+        rasteriser.fill(self._triangle, out, supersampled=False)
+        _depths(out, perspective, np.float32(points[:, 2].max()) + np.float32(1.0))
+
+
+@dataclass(frozen=True)
+class _Light:
+    """A light, and the frame that its map is drawn in."""
+
+    perspective: bool
+    frame: Float64
+    """(4, 4) from the camera's frame, z away from the light; the origin in a point light."""
+    radius: float
+    """mm of a point light, tangent of the angular radius of one at infinity."""
+
+
+def _light(position: Float64, radius: float, bodies: list[Body]) -> _Light | None:
+    """How a light looks at what is seen of the bodies; ``None`` if nothing is, or a point light is in its middle."""
+    x, y, z, perspective = (float(value) for value in position)
+    if perspective:
+        seen = [body.mesh.vertices[body.seen] for body in bodies]
+        count = sum(map(len, seen))
+        if not count:
+            return None
+        middle = sum(own.sum(axis=0, dtype=np.float64) for own in seen) / count
+        x, y, z = x - middle[0], y - middle[1], z - middle[2]
+    distance = math.sqrt(x * x + y * y + z * z)
+    if not distance:
+        return None
+    x, y, z = x / distance, y / distance, z / distance
+    # Any vector across the light's: the cross product with the y or x axis.
+    across = (z, 0.0, -x) if abs(y) < 0.9 else (0.0, -z, y)
+    length = math.sqrt(across[0] ** 2 + across[1] ** 2 + across[2] ** 2)
+    a, b, c = across[0] / length, across[1] / length, across[2] / length
+    frame = np.array([[a, b, c, 0], [b * z - c * y, c * x - a * z, a * y - b * x, 0], [-x, -y, -z, 0], [0, 0, 0, 1.0]])
+    if perspective and distance <= FARTHEST:
+        frame[:3, 3] = -frame[:3, :3] @ position[:3]
+        return _Light(True, frame, radius)
+    return _Light(False, frame, radius / distance if perspective else math.tan(min(radius, _WIDE)))
+
+
+def _disc(count: int, power: float) -> Float:
+    """(count, 3) places on the unit disc and their distance from the middle, along a golden spiral (Vogel 1979)."""
+    place = (np.arange(count) + 0.5) / count
+    angle = np.arange(count) * math.pi * (3 - math.sqrt(5))
+    radius = place**power
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle), radius], axis=1).astype(np.float32)
+
+
+_SEARCH_TAPS = _disc(_SEARCH, 0.7)
+"""Denser towards the middle, where the blockers of narrow penumbrae are."""
+_DISC_TAPS = _disc(_TAPS, 0.5)
+"""Evenly over the disc."""
 
 _compile = numba.njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+_inline = numba.njit(cache=True, nogil=True, boundscheck=False, error_model="numpy", forceinline=True)
+
+
+@_inline
+def _penumbra(gap: np.float32, z: np.float32, radius: np.float32, perspective: bool) -> np.float32:
+    """Half the width, mm, of the penumbra at depth z of an edge that is nearer to the light by ``gap``."""
+    return radius * gap / max(z - gap, np.float32(0.25) * z) if perspective else radius * gap
+
+
+@_inline
+def _least(spacing: np.float32) -> np.float32:
+    return min(np.float32(_SPREAD) * spacing, np.float32(_MOST_SPREAD))
+
+
+@_compile
+def _widen(
+    points: Float,
+    normals: Float,
+    spacing: Float,
+    seen: Mask,
+    turn: Float,
+    perspective: bool,
+    radius: np.float32,
+    box: Float64,
+) -> None:
+    """Widen the box (4,) of the map, low x, y, high x, y, to all that vertices look at: mm, or tangents.
+
+    Args:
+        points: as for :func:`_look`, and so are the others.
+    """
+    left, top, right, bottom = box
+    for i in range(len(points)):
+        if not seen[i]:
+            continue
+        x, y, z = points[i, 0], points[i, 1], points[i, 2]
+        a, b, c = _turned(turn, normals[i, 0], normals[i, 1], normals[i, 2])
+        length = np.float32(math.sqrt(x * x + y * y + z * z)) if perspective else np.float32(1.0)
+        against = a * x + b * y + c * z if perspective else c
+        if against >= np.float32(-_AWAY) * length:
+            continue
+        if perspective and z * WIDEST <= length:
+            # Beside the light or behind it.
+            right = np.inf
+            break
+        widest, foot = _penumbra(np.float32(_REACH), z, radius, perspective), _least(spacing[i])
+        reach = math.sqrt(widest * widest + foot * foot) + _LIFT_AWAY
+        scale = 1.0 / z if perspective else 1.0
+        left, right = min(left, (x - reach) * scale), max(right, (x + reach) * scale)
+        top, bottom = min(top, (y - reach) * scale), max(bottom, (y + reach) * scale)
+    box[0], box[1], box[2], box[3] = left, top, right, bottom
+
+
+@_compile
+def _depths(key: Float, perspective: bool, farthest: np.float32) -> None:
+    """Make of depth keys, in place, the depths."""
+    flat = key.reshape(-1)
+    one, nothing = np.float32(1.0), np.float32(np.inf)
+    for i in range(len(flat)):
+        k = flat[i]
+        depth = one / k if perspective else farthest - k
+        flat[i] = depth if k > np.float32(0.0) else nothing
+
+
+@_inline
+def _shade(gap: np.float32) -> np.float32:
+    """Part of the light that a blocker keeps away which is nearer to the light by ``gap`` mm."""
+    return min(max((gap - np.float32(_BIAS)) * np.float32(1.0 / _RAMP), np.float32(0.0)), np.float32(1.0))
+
+
+# Rows of lanes. Read from the vertices: place in the light's frame, normal in the camera's, spacing.
+_X, _Y, _Z, _NX, _NY, _NZ, _SPACE = (row * _LANES for row in range(7))
+# Set up for the search: cosine to the light, place on the map in samples, samples per mm, depth, change of depth of the
+# touching plane from sample to sample, radius of the search and least radius of the disc in mm.
+_COSINE, _PX, _PY, _FINE, _DEPTH, _STEP_X, _STEP_Y, _REACHED, _FOOT = (row * _LANES for row in range(7, 16))
+# Found: how many blockers, and their gaps added; four samples of the map and the shares of the second column and row.
+_BLOCKED, _GAPS, _MAP, _SHARE_X, _SHARE_Y = (row * _LANES for row in (16, 17, 18, 22, 23))
+# Of those that are partly in the dark, which wait until there are enough: what _PX … _STEP_Y are, the disc's axes in
+# samples, what is blocked.
+_W_PX, _W_PY, _W_DEPTH, _W_STEP_X, _W_STEP_Y, _XX, _XY, _YX, _YY, _SHADE = (row * _LANES for row in range(24, 34))
+_LANE_ROWS = 34
+# Of integers: vertices, those that wait, samples.
+_VERTEX, _WAITING, _SAMPLE = 0, _LANES, 2 * _LANES
+_PLACE_ROWS = 3
 
 
 @_compile
 def _look(
-    seen: Float,
+    points: Float,
     normals: Float,
-    frame: Float,
-    key: Float,
-    farthest: np.float32,
-    intrinsics: NDArray[np.float64],
-    taps: Float,
-    tangent: np.float32,
+    spacing: Float,
+    seen: Mask,
+    turn: Float,
+    perspective: bool,
+    radius: np.float32,
+    scale: np.float32,
+    centre: Float,
+    depth: Float,
+    search: Float,
+    disc: Float,
+    lanes: Float,
+    places: Places,
     out: Float,
 ) -> None:
-    """Write the visibility of all vertices; depths of the map are ``farthest - key``, its empty samples have key 0."""
-    zero, one = np.float32(0.0), np.float32(1.0)
-    scale = np.float32(intrinsics[0, 0])
-    cx, cy = np.float32(intrinsics[0, 2]), np.float32(intrinsics[1, 2])
-    texel = one / scale
-    widest = max(tangent * np.float32(_REACH), np.float32(2.0) * texel)
-    last = key.shape[0] - 1
+    """Write the share of the light that reaches the vertices which are seen.
+
+    Args:
+        points: (V, 3) vertices in the light's frame.
+        normals: (V, 3) in the camera's frame.
+        turn: (3, 3) from the camera's axes to the light's.
+        scale: samples per mm, or per unit tangent; ``centre`` (2,) where the light's axis meets the map.
+        depth: (SIZE, SIZE).
+        search: (_SEARCH, 3) taps on the unit disc; ``disc`` (_TAPS, 3).
+        lanes, places: scratch.
+    """
+    flat = depth.reshape(-1)
+    filled, waiting = 0, 0
+    last = len(seen) - 1
     for i in range(len(seen)):
-        a = frame[0, 0] * normals[i, 0] + frame[0, 1] * normals[i, 1] + frame[0, 2] * normals[i, 2]
-        b = frame[1, 0] * normals[i, 0] + frame[1, 1] * normals[i, 1] + frame[1, 2] * normals[i, 2]
-        facing = -(frame[2, 0] * normals[i, 0] + frame[2, 1] * normals[i, 1] + frame[2, 2] * normals[i, 2])
-        # Written so that what is not a number is lit.
-        if not facing > np.float32(_FLAT):
-            out[i] = one
-            continue
-        # Depth along the tangent plane, per mm across.
-        steep = one / facing
-        slope_a, slope_b = a * steep, b * steep
-        x, y, z = seen[i, 0], seen[i, 1], seen[i, 2]
-        radius = widest
-        visible = one
-        for turn in range(2):
-            blocked, above = zero, zero
-            for n in range(len(taps)):
-                dx, dy = taps[n, 0] * radius, taps[n, 1] * radius
-                column = min(max(int((x + dx) * scale + cx), 0), last)
-                row = min(max(int((y + dy) * scale + cy), 0), last)
-                # Where the sample lies, which is not quite where the tap does.
-                sx = (np.float32(column) + np.float32(0.5) - cx) * texel - x
-                sy = (np.float32(row) + np.float32(0.5) - cy) * texel - y
-                k = key[row, column]
-                gap = z + slope_a * sx + slope_b * sy - (farthest - k)
-                if k > zero and gap > np.float32(_BIAS):
-                    blocked += one
-                    above += gap
-            if turn == 0:
-                if blocked == zero:
-                    break
-                radius = min(max(tangent * above / blocked, texel), widest)
-            visible = one - blocked / np.float32(len(taps))
-        fade = min(max((facing - np.float32(_FLAT)) / np.float32(_FULL - _FLAT), zero), one)
-        out[i] = one - fade * (one - visible)
+        if seen[i]:
+            places[_VERTEX + filled] = i
+            lanes[_X + filled], lanes[_Y + filled], lanes[_Z + filled] = points[i, 0], points[i, 1], points[i, 2]
+            lanes[_NX + filled], lanes[_NY + filled], lanes[_NZ + filled] = normals[i, 0], normals[i, 1], normals[i, 2]
+            lanes[_SPACE + filled] = spacing[i]
+            filled += 1
+        if filled == _LANES or (i == last and filled > 0):
+            _set_up(lanes, turn, perspective, radius, scale, centre)
+            _search_lanes(lanes, places, perspective, radius, flat, search)
+            for n in range(filled):
+                out[places[_VERTEX + n]] = _fade(lanes[_COSINE + n])
+                if lanes[_BLOCKED + n] > np.float32(0.0):
+                    places[_WAITING + waiting] = places[_VERTEX + n]
+                    _let_wait(lanes, n, waiting, turn, perspective, radius)
+                    waiting += 1
+                    if waiting == _LANES:
+                        _average(lanes, places, waiting, flat, disc, out)
+                        waiting = 0
+            filled = 0
+    _average(lanes, places, waiting, flat, disc, out)
+
+
+@_inline
+def _fade(cosine: np.float32) -> np.float32:
+    return min(max((cosine - np.float32(_AWAY)) * np.float32(1.0 / _FADE), np.float32(0.0)), np.float32(1.0))
+
+
+@_inline
+def _turned(turn: Float, x: np.float32, y: np.float32, z: np.float32) -> tuple[np.float32, np.float32, np.float32]:
+    return (
+        turn[0, 0] * x + turn[0, 1] * y + turn[0, 2] * z,
+        turn[1, 0] * x + turn[1, 1] * y + turn[1, 2] * z,
+        turn[2, 0] * x + turn[2, 1] * y + turn[2, 2] * z,
+    )
+
+
+@_compile
+def _set_up(lanes: Float, turn: Float, perspective: bool, radius: np.float32, scale: np.float32, centre: Float) -> None:
+    zero, one = np.float32(0.0), np.float32(1.0)
+    t00, t01, t02, t10, t11, t12 = turn[0, 0], turn[0, 1], turn[0, 2], turn[1, 0], turn[1, 1], turn[1, 2]
+    t20, t21, t22, cx, cy = turn[2, 0], turn[2, 1], turn[2, 2], centre[0], centre[1]
+    for n in range(_LANES):
+        nx, ny, nz = lanes[_NX + n], lanes[_NY + n], lanes[_NZ + n]
+        a, b, c = t00 * nx + t01 * ny + t02 * nz, t10 * nx + t11 * ny + t12 * nz, t20 * nx + t21 * ny + t22 * nz
+        x, y, z = lanes[_X + n], lanes[_Y + n], lanes[_Z + n]
+        # For each mm along z the ray to the vertex is as long as this.
+        ray = np.float32(math.sqrt(x * x + y * y + z * z)) / z if perspective else one
+        cosine = -(a * x + b * y + c * z) / (z * ray) if perspective else -c
+        away = min(max((np.float32(_FACING) - cosine) * np.float32(1.0 / (_FACING - _AWAY)), zero), one)
+        lift = np.float32(_LIFT) + away * away * np.float32(_LIFT_AWAY - _LIFT)
+        x, y, z = x + lift * a, y + lift * b, z + lift * c
+        fine = scale / z if perspective else scale
+        # Depth along the touching plane, per sample across.
+        steep = one / (max(cosine, np.float32(_STEEPEST)) * ray * fine)
+        foot = _least(lanes[_SPACE + n])
+        widest = _penumbra(np.float32(_REACH), z, radius, perspective)
+        reach = max(np.float32(math.sqrt(widest * widest + foot * foot)), one / fine)
+        px, py, span = x * fine + cx, y * fine + cy, reach * fine + one
+        last = np.float32(SIZE - 1)
+        # Not so for what faces away, nor for what is not a number.
+        looks = (cosine > np.float32(_AWAY)) & (min(px, py) - span >= zero) & (max(px, py) + span <= last)
+        lanes[_COSINE + n] = cosine
+        lanes[_PX + n], lanes[_PY + n] = (px, py) if looks else (np.float32(SIZE / 2), np.float32(SIZE / 2))
+        lanes[_FINE + n], lanes[_DEPTH + n] = fine, z if looks else np.float32(-np.inf)
+        lanes[_STEP_X + n], lanes[_STEP_Y + n] = a * steep, b * steep
+        lanes[_REACHED + n], lanes[_FOOT + n] = reach if looks else zero, foot
+        lanes[_BLOCKED + n], lanes[_GAPS + n] = zero, zero
+
+
+@_compile
+def _search_lanes(
+    lanes: Float, places: Places, perspective: bool, radius: np.float32, flat: Float, search: Float
+) -> None:
+    zero, one, half = np.float32(0.0), np.float32(1.0), np.float32(0.5)
+    for tap in range(len(search)):
+        u, v, away = search[tap, 0], search[tap, 1], search[tap, 2]
+        for n in range(_LANES):
+            across = lanes[_REACHED + n] * lanes[_FINE + n]
+            column, row = np.int32(lanes[_PX + n] + u * across), np.int32(lanes[_PY + n] + v * across)
+            places[_SAMPLE + n] = np.int32(np.int32(row * np.int32(SIZE)) + column)
+            # Where the sample lies, which is not quite where the tap does.
+            lanes[_SHARE_X + n] = np.float32(column) + half - lanes[_PX + n]
+            lanes[_SHARE_Y + n] = np.float32(row) + half - lanes[_PY + n]
+        for n in range(_LANES):
+            lanes[_MAP + n] = flat[np.uint64(np.uint32(places[_SAMPLE + n]))]
+        for n in range(_LANES):
+            z = lanes[_DEPTH + n]
+            plane = z + lanes[_STEP_X + n] * lanes[_SHARE_X + n] + lanes[_STEP_Y + n] * lanes[_SHARE_Y + n]
+            gap = plane - lanes[_MAP + n]
+            # Only what lies within the cone of the light's rays.
+            cone = _penumbra(gap, z, radius, perspective) + lanes[_FOOT + n] + one / lanes[_FINE + n]
+            blocks = (gap > np.float32(_BIAS)) & (cone >= away * lanes[_REACHED + n])
+            lanes[_BLOCKED + n] += one if blocks else zero
+            lanes[_GAPS + n] += gap if blocks else zero
+
+
+@_inline
+def _let_wait(lanes: Float, n: int, w: int, turn: Float, perspective: bool, radius: np.float32) -> None:
+    """Put the disc over which lane n averages into the waiting lane w."""
+    z, foot, fine = lanes[_DEPTH + n], lanes[_FOOT + n], lanes[_FINE + n]
+    widest = _penumbra(np.float32(_REACH), z, radius, perspective)
+    wide = min(_penumbra(lanes[_GAPS + n] / lanes[_BLOCKED + n], z, radius, perspective), widest)
+    a, b, _ = _turned(turn, lanes[_NX + n], lanes[_NY + n], lanes[_NZ + n])
+    tilt = np.float32(math.sqrt(a * a + b * b))
+    a, b = (a / tilt, b / tilt) if tilt > np.float32(0.0) else (np.float32(1.0), np.float32(0.0))
+    # On the surface it is at least as wide as the mesh can show: foreshortened along the slope.
+    short = foot * max(lanes[_COSINE + n], np.float32(_STEEPEST))
+    along = np.float32(math.sqrt(wide * wide + short * short)) * fine
+    across = np.float32(math.sqrt(wide * wide + foot * foot)) * fine
+    lanes[_W_PX + w], lanes[_W_PY + w], lanes[_W_DEPTH + w] = lanes[_PX + n], lanes[_PY + n], z
+    lanes[_W_STEP_X + w], lanes[_W_STEP_Y + w] = lanes[_STEP_X + n], lanes[_STEP_Y + n]
+    lanes[_XX + w], lanes[_XY + w] = along * a, -across * b
+    lanes[_YX + w], lanes[_YY + w] = along * b, across * a
+
+
+@_compile
+def _average(lanes: Float, places: Places, waiting: int, flat: Float, disc: Float, out: Float) -> None:
+    """Dim ``out`` of the vertices that wait by what is blocked of their discs."""
+    zero, one, half = np.float32(0.0), np.float32(1.0), np.float32(0.5)
+    for n in range(waiting, _LANES):
+        lanes[_W_PX + n], lanes[_W_PY + n] = np.float32(SIZE / 2), np.float32(SIZE / 2)
+        lanes[_XX + n], lanes[_XY + n], lanes[_YX + n], lanes[_YY + n] = zero, zero, zero, zero
+    for n in range(_LANES):
+        lanes[_SHADE + n] = zero
+    for tap in range(len(disc)):
+        u, v = disc[tap, 0], disc[tap, 1]
+        for n in range(_LANES):
+            tx = lanes[_W_PX + n] - half + lanes[_XX + n] * u + lanes[_XY + n] * v
+            ty = lanes[_W_PY + n] - half + lanes[_YX + n] * u + lanes[_YY + n] * v
+            column, row = np.int32(tx), np.int32(ty)
+            places[_SAMPLE + n] = np.int32(np.int32(row * np.int32(SIZE)) + column)
+            lanes[_SHARE_X + n], lanes[_SHARE_Y + n] = tx - np.float32(column), ty - np.float32(row)
+        for n in range(_LANES):
+            at = np.uint64(np.uint32(places[_SAMPLE + n]))
+            lanes[_MAP + n], lanes[_MAP + _LANES + n] = flat[at], flat[at + np.uint64(1)]
+            at += np.uint64(SIZE)
+            lanes[_MAP + 2 * _LANES + n], lanes[_MAP + 3 * _LANES + n] = flat[at], flat[at + np.uint64(1)]
+        for n in range(_LANES):
+            right, down = lanes[_SHARE_X + n], lanes[_SHARE_Y + n]
+            step_x, step_y = lanes[_W_STEP_X + n], lanes[_W_STEP_Y + n]
+            # The touching plane at the first of the four samples.
+            gap = lanes[_W_DEPTH + n] + step_x * (lanes[_XX + n] * u + lanes[_XY + n] * v - right)
+            gap = gap + step_y * (lanes[_YX + n] * u + lanes[_YY + n] * v - down)
+            upper = _between(_shade(gap - lanes[_MAP + n]), _shade(gap + step_x - lanes[_MAP + _LANES + n]), right)
+            gap = gap + step_y
+            lower = _between(
+                _shade(gap - lanes[_MAP + 2 * _LANES + n]), _shade(gap + step_x - lanes[_MAP + 3 * _LANES + n]), right
+            )
+            lanes[_SHADE + n] += _between(upper, lower, down)
+    for n in range(waiting):
+        out[places[_WAITING + n]] *= one - lanes[_SHADE + n] / np.float32(len(disc))
+
+
+@_inline
+def _between(first: np.float32, second: np.float32, share: np.float32) -> np.float32:
+    return first + share * (second - first)

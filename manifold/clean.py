@@ -13,7 +13,7 @@ from facegen.errors import ConfigurationError
 from facegen.manifold.config import CleanConfig, FittedFaces, PopulationFaces, RecordedFaces
 from facegen.morphable.arkit import arkit_index
 from facegen.morphable.coefficients import CoefficientSet, Group
-from facegen.morphable.constraints import respect_limits
+from facegen.morphable.constraints import within_limits
 from facegen.morphable.fitted import read_fitted
 from facegen.morphable.livelink import read_livelink
 from facegen.morphable.model import MorphableModel
@@ -81,7 +81,7 @@ def recorded(paths: Sequence[Path], model: MorphableModel, *, mirrored: bool = F
     takes, unit, files = [], [], []
     for number, path in enumerate(paths):
         recording = read_livelink(path)
-        frames = respect_limits(model, recording.weights[:, index])
+        frames = within_limits(model, recording.weights[:, index])
         if mirrored:
             frames = np.concatenate([frames, frames[:, mirrored_expressions(model.expression_names)]])
         takes.append(frames)

@@ -35,6 +35,20 @@ class Eyeball:
 
 
 @dataclass(frozen=True)
+class AllOrNothing:
+    """An expression of blendshape weights that a face shows whole or not at all, and only where others make room.
+
+    Blendshapes are linear: halfway to its place in front of the lips, a tongue is in teeth and chin.
+    """
+
+    name: str
+    room: tuple[tuple[str, float], ...]
+    """Expressions and what a weight of 1 adds to the room there is, or takes from it."""
+    needed: float
+    """Least room in which it is shown."""
+
+
+@dataclass(frozen=True)
 class MorphableModel:
     """A linear model of face shape and albedo with V vertices. All arrays are read, never written.
 
@@ -71,6 +85,8 @@ class MorphableModel:
     """How its heads are measured, and the published means that they reproduce."""
     population: Population | None = None
     """The joint law of its people, where the model has one."""
+    expression_switches: tuple[AllOrNothing, ...] = ()
+    """Expressions that are shown whole or not at all."""
     source_sha256: str = ""
     """Digest of what the model was read from, the same however it was cut: of equal digest and names, coefficients mean
     the same."""

@@ -52,3 +52,8 @@ class Topology:
         span = np.where(high > low, high - low, 1)
         colours: NDArray[np.float32] = ((self.reference - low) / span).clip(0, 1).astype(np.float32)
         return colours
+
+    @cached_property
+    def padded_reference_colours(self) -> NDArray[np.float32]:
+        """(V, 4) as :attr:`reference_colours`, and a zero, so that a row fits a vector register."""
+        return np.pad(self.reference_colours, ((0, 0), (0, 1)))

@@ -19,7 +19,7 @@ from facegen.stages.pack.config import PackConfig
 from facegen.stages.render.config import RenderConfig
 from facegen.stages.sample.config import SampleConfig
 
-FORMAT = 2
+FORMAT = 3
 """Changes when the same configuration would give other bytes: runs of another format are not continued."""
 
 MOST_SHARDS = 1_000_000
@@ -76,11 +76,12 @@ def fingerprint(
     denoisers: Mapping[str, Mapping[str, Any]] | None = None,
     composer: Mapping[str, Any] | None = None,
     backgrounds: Sequence[str] = (),
+    environments: Sequence[str] = (),
 ) -> str:
     """Digest of all that decides a face's bytes.
 
-    The model, the recordings, background images and all weights count by their content, not by their path; name, number
-    of faces and who makes them do not count.
+    The model, the recordings, background images, environment maps and all weights count by their content, not by their
+    path; name, number of faces and who makes them do not count.
 
     Args:
         config: the resolved configuration.
@@ -91,6 +92,7 @@ def fingerprint(
         composer: as :attr:`~facegen.stages.compose.stage.ComposeStage.provenance` has it; ``None`` or empty where
             nothing is composed.
         backgrounds: digest of each folder that background images are taken from, in order.
+        environments: digest of each folder that environment maps are taken from, in order.
     """
     apart = {"name", "faces", "model", "denoise", "compose", "executor"}
     values: dict[str, Any] = config.model_dump(mode="json", exclude=apart)
@@ -98,8 +100,11 @@ def fingerprint(
     if recordings:
         values["sample"]["expression"]["recordings"] = list(recordings)
     if backgrounds:
-        values["render"]["background"] = _without_folders(values["render"]["background"])
+        values["render"]["background"] = _without_folders(values["render"]["background"], "background")
         values["background_images"] = list(backgrounds)
+    if environments:
+        values["sample"]["light"] = _without_folders(values["sample"]["light"], "light")
+        values["environment_maps"] = list(environments)
     if denoisers:
         values["denoise"] = {"device": config.denoise.device, **denoisers}
     if composer:
@@ -109,10 +114,14 @@ def fingerprint(
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _without_folders(background: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a background, and of the parts of a mixture, without the paths of folders."""
-    settings = {key: value for key, value in background.items() if key != "folder"}
+def _without_folders(section: dict[str, Any], name: str) -> dict[str, Any]:
+    """The settings of a background or light, and of the parts of a mixture, without the paths of folders.
+
+    Args:
+        section: as plain values.
+        name: of what a part of a mixture has.
+    """
+    settings = {key: value for key, value in section.items() if key != "folder"}
     if "components" in settings:
-        parts = settings["components"]
-        settings["components"] = [part | {"background": _without_folders(part["background"])} for part in parts]
+        settings["components"] = [part | {name: _without_folders(part[name], name)} for part in settings["components"]]
     return settings

@@ -19,6 +19,7 @@ from facegen.stages.pack.schema import DatasetSpec
 from facegen.stages.pack.writer import create_dataset
 from facegen.stages.render.backends import make_renderer, resolved
 from facegen.stages.render.background import Backdrop
+from facegen.stages.render.objects.draw import Things
 from facegen.stages.sample.stage import Sampler
 from facegen.stages.task import compose_stage, dataset_spec, denoise_stage, run_fingerprint
 
@@ -100,7 +101,8 @@ def plan(values: dict[str, Any], *, source: str) -> Plan:
         source: where they come from, for messages.
 
     Raises:
-        ConfigurationError, ModelError, CaptureError, WeightsError, BackgroundError, RenderError: naming what is wrong.
+        ConfigurationError, ModelError, CaptureError, WeightsError, BackgroundError, LightError, RenderError: naming
+            what is wrong.
     """
     config = validate(RunConfig, values, source=source)
     config = config.model_copy(update={"render": resolved(config.render)})
@@ -112,6 +114,9 @@ def plan(values: dict[str, Any], *, source: str) -> Plan:
     if config.render.backend != "numba":
         make_renderer(config.render, model).close()
     Backdrop(config.render.background, height, width).check()
+    if config.render.objects.any:
+        Things(config.render.objects, model)
+    sampler.check()
     digest = run_fingerprint(config, model, denoise.provenance, composer)
     notes = tuple(
         f"{recording.path}: {len(recording.weights):,} frames; {recording.lost_frames:,} lost ones skipped, "

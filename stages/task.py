@@ -40,6 +40,8 @@ from facegen.stages.pack.schema import DatasetSpec
 from facegen.stages.pack.writer import write_shard
 from facegen.stages.render.background import folder_digests
 from facegen.stages.render.stage import RenderStage
+from facegen.stages.sample.light_config import light_count
+from facegen.stages.sample.lights import folder_digests as environment_digests
 from facegen.stages.sample.stage import Sampler, recording_paths
 from facegen.storage import write_atomically
 
@@ -150,8 +152,8 @@ def _tools(job: Job) -> _Tools:
         found = run_fingerprint(config, model, denoise.provenance, compose.provenance)
         if found != job.fingerprint:
             raise DatasetError(
-                f"on {platform.node()} the model, the weights, the recordings or the background images of the "
-                "run have other contents than where it was started"
+                f"on {platform.node()} the model, the weights, the recordings, the background images or the "
+                "environment maps of the run have other contents than where it was started"
             )
         does = {"sample": True, "denoise": config.denoise.active, "compose": config.compose.active}
         _built[key] = _Tools(
@@ -176,14 +178,18 @@ def run_fingerprint(
     denoisers: Mapping[str, Mapping[str, Any]],
     composer: Mapping[str, Any],
 ) -> str:
-    """The fingerprint of a run whose tools are built; its recordings and background images are read for their digests.
+    """The fingerprint of a run whose tools are built.
+
+    Its recordings, background images and environment maps are read for their digests.
 
     Raises:
         CaptureError: when a recording cannot be read.
         BackgroundError: when a folder of background images or a file in it cannot be read.
+        LightError: when a folder of environment maps or a file in it cannot be read.
     """
     recordings = [_sha256(expand(path, "sample.expression.recordings")) for path in recording_paths(config.sample)]
-    return fingerprint(config, model, recordings, denoisers, composer, folder_digests(config.render.background))
+    backgrounds, environments = folder_digests(config.render.background), environment_digests(config.sample.light)
+    return fingerprint(config, model, recordings, denoisers, composer, backgrounds, environments)
 
 
 def _sha256(path: Path) -> str:
@@ -241,6 +247,8 @@ def dataset_spec(
         fingerprint=fingerprint,
         channels=config.pack.channels,
         effects=config.render.effects.names,
+        lights=light_count(config.sample.light),
+        objects=config.render.objects.any,
         annotate=cache(partial(annotate, model)),
         map_size=0 if config.render.maps is None else config.render.maps.size,
         denoisers=denoisers,
@@ -258,7 +266,8 @@ def _stored_channels(tools: _Tools, samples: Samples, renders: Renders) -> dict[
     for row in np.flatnonzero(renders.valid) if names else ():
         topology = tools.model.topology
         mesh = CameraMesh.from_model(renders.vertices[row], topology.triangles, samples.extrinsics[row])
-        channels = rebuild(names, topology, mesh, renders.triangle_id[row], renders.barycentric[row], layers)
+        occluder = None if renders.occluder is None else renders.occluder[row]
+        channels = rebuild(names, topology, mesh, renders.triangle_id[row], renders.barycentric[row], layers, occluder)
         for name in names:
             result[name][row] = channels[name]
     return result

@@ -251,3 +251,7 @@ class MorphableModelContract(ABC):
         for first, second in model.expression_limits:
             a, b = model.expression_names.index(first), model.expression_names.index(second)
             assert (tame[:, a] <= tame[:, b]).all()
+        for switch in model.expression_switches:
+            weight = tame[:, model.expression_names.index(switch.name)]
+            room = sum(share * tame[:, model.expression_names.index(name)] for name, share in switch.room)
+            np.testing.assert_array_equal(weight, (weight == 1) & (room >= switch.needed))

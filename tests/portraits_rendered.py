@@ -15,13 +15,13 @@ from facegen.tests.default_model import people, weights
 
 
 def portrait(model: MorphableModel, projection: int, *, textured: bool, size: int, angle: float = 0.5) -> View:
-    """A smiling person of the embedded model, half in profile; with relief, when textured."""
+    """A smiling person of the embedded model, half in profile, in two lights; with relief, when textured."""
     identity = people(model, 1, 7)
     expression = weights(model, mouthSmile=0.8, jawOpen=0.3)
     albedo = np.linspace(-1, 1, len(model.albedo_names), dtype=np.float32)[None]
     focal = size * 600.0 / 300.0 if projection == PERSPECTIVE else size / 300.0
     rng = np.random.default_rng(1)
-    direction = np.array([0.6, -0.5, -0.6], np.float32)
+    direction = np.array([0.6, -0.5, -0.6, 0.0]) / np.linalg.norm([0.6, -0.5, -0.6])
     view = View(
         vertices=model.decode(identity, expression)[0],
         albedo=model.decode_albedo(albedo)[0],
@@ -33,10 +33,10 @@ def portrait(model: MorphableModel, projection: int, *, textured: bool, size: in
             np.zeros((1, 3)), model.mean.mean(axis=0).astype(np.float64), np.array([600.0]),
         )[0],
         light_sh=(np.array([[2.0]] + 8 * [[0.2]]) * rng.uniform(0.3, 1.0, (9, 3))).astype(np.float32),
-        light_direction=direction / np.linalg.norm(direction),
-        light_colour=np.array([0.9, 0.8, 0.7], np.float32),
+        light_position=np.array([direction, [-120.0, 40.0, 420.0, 1.0]], np.float32),
+        light_colour=np.array([[0.9, 0.8, 0.7], [0.01, 0.02, 0.03]], np.float32),
         background=rng.integers(0, 256, (size, size, 3), np.uint8),
-        lit=rng.random(len(model.mean), np.float32),
+        lit=rng.random((2, len(model.mean)), np.float32),
     )  # fmt: skip
     if not textured:
         return view

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,7 +100,7 @@ def view_of(
     focal = scale * distance if projection == PERSPECTIVE else scale
     cx, cy = (width / 2, height / 2) if centre is None else centre
     yaw, pitch, roll = (np.array([angle]) for angle in angles)
-    direction = np.array([0.5, -0.5, -0.7], np.float32)
+    direction = np.array([0.5, -0.5, -0.7, 0.0], np.float32)
     return View(
         vertices=model.mean if vertices is None else vertices,
         albedo=model.decode_albedo(np.zeros((1, len(model.albedo_names)), np.float32))[0],
@@ -110,10 +111,30 @@ def view_of(
             head_rotation(yaw, pitch, roll), np.zeros((1, 3)), np.zeros(3), np.array([distance])
         )[0],
         light_sh=np.concatenate([np.full((1, 3), 1.5), np.zeros((8, 3))]).astype(np.float32),
-        light_direction=direction / np.linalg.norm(direction),
-        light_colour=np.full(3, 0.4, np.float32),
+        light_position=(direction / np.linalg.norm(direction))[None],
+        light_colour=np.full((1, 3), 0.4, np.float32),
         background=np.random.default_rng(3).integers(0, 256, (height, width, 3), np.uint8),
     )
+
+
+def in_light_of(view: View, *lights: tuple[Sequence[float], float]) -> View:
+    """``view`` in little light from around and of these lights: homogeneous position and grey level of each."""
+    levels = np.array([[level] for _, level in lights], np.float32)
+    return replace(
+        view,
+        light_sh=view.light_sh / 6,
+        light_position=np.array([position for position, _ in lights], np.float32),
+        light_colour=levels * np.array([1.0, 0.8, 0.6], np.float32),
+    )
+
+
+RIGHT, ABOVE, NEAR_LEFT = (0.6, -0.48, -0.64, 0.0), (0.0, -0.8, -0.6, 0.0), (-150.0, 40.0, 420.0, 1.0)
+"""Two lights at infinity and a point light, 110 mm in front of a sphere of 100 mm at :data:`DISTANCE`."""
+
+
+def assert_near(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> None:
+    """Images (H, W, 3) that differ by at most 1 of 255 anywhere, which is what rounding does."""
+    assert np.abs(a.astype(np.int64) - b).max() <= 1
 
 
 def point_in_camera(view: View, model: MorphableModel, frame: Frame) -> NDArray[np.float64]:
@@ -179,6 +200,45 @@ class RendererContract(ABC):
                 np.testing.assert_array_equal(getattr(frame, name), copy, err_msg=name)
         for name, value in before.items():
             np.testing.assert_array_equal(getattr(view, name), value, err_msg=name)
+
+    def test_views_rendered_together_are_those_rendered_alone(self, make: Make) -> None:
+        """Each with a picture of its own, in all kinds, of which some share the shapes of their arrays."""
+        rng = np.random.default_rng(5)
+        model = sphere_model(5, 7)
+        uv = rng.random((len(model.mean), 2), np.float32)
+        model = replace(model, topology=replace(model.topology, uv=uv))
+        renderer = make(model, 5, 6)
+        texture = rng.integers(20, 250, (3, 5, 5, 3), np.uint8)
+        relief = rng.integers(-30, 31, (2, 3, 3, 2), np.int8)
+        changes: list[dict[str, NDArray[Any]]] = [
+            {"texture": texture[0], "relief": relief[0]},
+            {},
+            {"texture": texture[1]},
+            {"texture": texture[2], "relief": relief[1]},
+            {
+                "lit": rng.random((2, len(model.mean)), np.float32),
+                "background": rng.integers(0, 256, (5, 6, 3), np.uint8),
+            },
+        ]
+        views = [
+            replace(
+                in_light_of(
+                    view_of(model, 5, 6, projection=n % 2, angles=(0.3 * n - 0.5, 0.1 * n, 0.2)),
+                    (RIGHT, 0.1 + 0.1 * n), (NEAR_LEFT, 0.02 - 0.003 * n),
+                ),
+                **change,
+            )
+            for n, change in enumerate(changes)
+        ]  # fmt: skip
+        together = renderer.render_views(views)
+        alone = [renderer.render(view) for view in views]
+        assert len({frame.image.tobytes() for frame in alone}) == len(views)
+        for name in ("image", "triangle_id", "barycentric"):
+            found, expected = ([getattr(frame, name) for frame in frames] for frames in (together, alone))
+            np.testing.assert_array_equal(found, expected, err_msg=name)
+        for view, frame in zip(views, together, strict=True):
+            np.testing.assert_array_equal(frame.mesh.vertices, to_camera(view.vertices, view.extrinsics))
+        assert renderer.render_views([]) == []
 
     @PROJECTIONS
     def test_barycentric_coordinates_are_those_of_the_labels(self, make: Make, projection: int) -> None:
@@ -333,6 +393,111 @@ class RendererContract(ABC):
         facing = -(normal * ray).sum(axis=1)
         assert found.visible[facing > 0.2].all()
         assert not found.visible[facing < -0.2].any()
+
+    def test_lights_add_up(self, make: Make) -> None:
+        model = sphere_model(12, 20)
+        renderer = make(model, 16, 16)
+        view = view_of(model, 16, 16)
+        for light, level in ((RIGHT, 0.5), (NEAR_LEFT, 0.01)):
+            whole = renderer.render(in_light_of(view, (light, level))).image
+            halves = renderer.render(in_light_of(view, (light, level / 2), (light, level / 2))).image
+            assert_near(whole, halves)
+            assert (whole.astype(np.int64) - renderer.render(in_light_of(view, (light, level / 2))).image).max() > 20
+
+    def test_lights_have_no_order_and_those_of_no_colour_no_effect(self, make: Make) -> None:
+        model = sphere_model(12, 20)
+        renderer = make(model, 16, 16)
+        view = view_of(model, 16, 16)
+        lights = ((RIGHT, 0.3), (NEAR_LEFT, 0.01), (ABOVE, 0.2))
+        image = renderer.render(in_light_of(view, *lights)).image
+        for order in ((1, 2, 0), (2, 1, 0)):
+            assert_near(renderer.render(in_light_of(view, *(lights[n] for n in order))).image, image)
+        dark = ((NEAR_LEFT, 0.0), *lights, (RIGHT, 0.0))
+        np.testing.assert_array_equal(renderer.render(in_light_of(view, *dark)).image, image)
+
+    @PROJECTIONS
+    def test_a_far_point_light_is_one_at_infinity(self, make: Make, projection: int) -> None:
+        model = sphere_model(12, 20)
+        renderer = make(model, 20, 20)
+        view = view_of(model, 20, 20, projection=projection)
+        far = np.array(RIGHT) * 1e6 + (0.0, 0.0, DISTANCE, 1.0)
+        found = renderer.render(in_light_of(view, (far.tolist(), 0.4 * 1e6))).image
+        assert_near(found, renderer.render(in_light_of(view, (RIGHT, 0.4))).image)
+
+    @PROJECTIONS
+    def test_a_point_light_is_at_each_place_one_at_infinity(self, make: Make, projection: int) -> None:
+        model = sphere_model(24, 40)
+        renderer = make(model, 20, 20)
+        view = view_of(model, 20, 20, projection=projection, angles=(0.3, 0.2, 0.1))
+        frame = renderer.render(in_light_of(view, (NEAR_LEFT, 0.01)))
+        covered = frame.triangle_id >= 0
+        rows, columns = np.nonzero(covered)
+        offset = np.array(NEAR_LEFT[:3]) - point_in_camera(view, model, frame)
+        distance = np.linalg.norm(offset, axis=1)
+        # Far from the outline, where a pixel is a mean of several places; from the brightest to one in the dark.
+        inner = np.flatnonzero(away_from(~covered)[covered])
+        for n in inner[np.argsort(distance[inner])[[0, 20, 60, 100]]]:
+            there = in_light_of(view, ((*(offset[n] / distance[n]), 0.0), 0.01 * (1000 / distance[n]) ** 2))
+            pixel = rows[n], columns[n]
+            assert_near(frame.image[pixel], renderer.render(there).image[pixel])
+
+    def test_a_point_light_falls_off_with_the_square_of_the_distance(self, make: Make) -> None:
+        patch = np.array([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]], np.float32)
+        model = mesh_model(patch, np.array([[0, 1, 2], [0, 2, 3]], np.int32))
+        renderer = make(model, 12, 12)
+        view = view_of(model, 12, 12, pixels_per_mm=10.0)
+        at_infinity = renderer.render(in_light_of(view, (ABOVE, 0.3))).image
+        for distance in (500.0, 1000.0, 2000.0):
+            place = np.array(ABOVE) * distance + (0.0, 0.0, DISTANCE, 1.0)
+            found = renderer.render(in_light_of(view, (place.tolist(), 0.3 * (distance / 1000) ** 2))).image
+            assert_near(found, at_infinity)
+
+    def test_a_light_on_the_surface_adds_light_and_no_holes(self, make: Make) -> None:
+        model = sphere_model(12, 20)
+        renderer = make(model, 21, 21)
+        view = view_of(model, 21, 21)
+        corner = to_camera(view.vertices, view.extrinsics)[123].astype(np.float64)
+        without = renderer.render(in_light_of(view, (RIGHT, 0.3))).image
+        # At the point that the middle pixel's centre shows, and at a vertex.
+        for place in ((0.0, 0.0, DISTANCE - 100.0), tuple(corner)):
+            image = renderer.render(in_light_of(view, (RIGHT, 0.3), ((*place, 1.0), 1e-4))).image
+            assert (image >= without).all()
+            assert (image > without).any()
+
+    def test_what_is_kept_from_the_vertices_is_each_lights_own(self, make: Make) -> None:
+        model = sphere_model(12, 20)
+        renderer = make(model, 16, 16)
+        if not renderer.draws_shadows:
+            pytest.skip("this back-end draws no shadows")
+        view = in_light_of(view_of(model, 16, 16), (RIGHT, 0.3), (NEAR_LEFT, 0.01))
+        shares = np.random.default_rng(0).random((2, len(model.mean)), np.float32)
+        for kept in (0, 1):
+            one = replace(
+                view, light_position=view.light_position[[kept]], light_colour=view.light_colour[[kept]],
+                lit=shares[[kept]],
+            )  # fmt: skip
+            alone = renderer.render(one).image
+            lit = np.where(np.arange(2)[:, None] == kept, shares, np.float32(0.0))
+            np.testing.assert_array_equal(renderer.render(replace(view, lit=lit)).image, alone)
+            assert (alone != renderer.render(replace(one, lit=None)).image).any()
+        np.testing.assert_array_equal(
+            renderer.render(replace(view, lit=np.ones_like(shares))).image, renderer.render(view).image
+        )
+
+    @pytest.mark.parametrize(
+        ("change", "told"),
+        [
+            ({"light_position": np.zeros((1, 3), np.float32)}, r"positions of lights of shape \(1, 3\)"),
+            ({"light_position": np.zeros((0, 4), np.float32)}, r"positions of lights of shape \(0, 4\)"),
+            ({"light_position": np.full((1, 4), 0.5, np.float32)}, "ends in .0.5., expected 1"),
+            ({"light_colour": np.zeros((2, 3), np.float32)}, r"colours of lights of shape \(2, 3\)"),
+            ({"lit": np.ones((1, 7), np.float32)}, r"shares of light of shape \(1, 7\)"),
+        ],
+    )
+    def test_wrong_lights_are_refused(self, make: Make, change: dict[str, Float], told: str) -> None:
+        model = sphere_model(6, 8)
+        with pytest.raises(RenderError, match=told):
+            make(model, 8, 8).render(replace(view_of(model, 8, 8), **change))
 
     def test_wrong_arrays_are_refused(self, make: Make) -> None:
         model = sphere_model()

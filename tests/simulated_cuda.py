@@ -5,12 +5,16 @@ numba reads ``NUMBA_ENABLE_CUDASIM`` when it is imported.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from numba import cuda
 from numba.core import config
+from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
+from numba.cuda.simulator.kernel import FakeCUDAKernel
 
 from facegen.batch import PERSPECTIVE, SCALED_ORTHOGRAPHIC
 from facegen.errors import RenderError
@@ -20,11 +24,12 @@ from facegen.imaging.rasterise import rasterise
 from facegen.imaging.rasterise_cuda import COMPLEMENT, rasterise_cuda
 from facegen.imaging.visibility import quantise, weights_on_plane
 from facegen.morphable.model import MorphableModel
+from facegen.stages.render import cuda_backend
 from facegen.stages.render.cuda_backend import CudaBatch, CudaRenderer
 from facegen.stages.render.numba_backend import NumbaRenderer
 from facegen.stages.render.renderer import View
 from facegen.stages.render.shading import light_polynomial
-from facegen.tests.renderer_contract import PROJECTIONS, RendererContract, view_of
+from facegen.tests.renderer_contract import NEAR_LEFT, PROJECTIONS, RIGHT, RendererContract, view_of
 from facegen.tests.small_balls import ball, with_eye
 
 assert config.ENABLE_CUDASIM  # type: ignore[attr-defined]
@@ -86,7 +91,10 @@ def test_picture_is_that_of_the_compiled_renderer(projection: int, eye: bool) ->
     view = view_of(model, height, width, projection=projection, angles=(0.4, 0.2, -0.3))
     rng = np.random.default_rng(2)
     textured = replace(view, albedo=None, texture=rng.integers(20, 250, (9, 9, 3), np.uint8))
-    shadowed = replace(view if eye else textured, lit=rng.random(len(model.mean)).astype(np.float32))
+    shadowed = replace(
+        view if eye else textured, lit=rng.random((2, len(model.mean)), np.float32),
+        light_position=np.array([RIGHT, NEAR_LEFT], np.float32), light_colour=rng.random((2, 3), np.float32) / 60,
+    )  # fmt: skip
     assert_same_picture(model, shadowed, height, width)
     assert_same_picture(model, replace(textured, relief=rng.integers(-30, 31, (7, 7, 2), np.int8)), height, width)
 
@@ -99,10 +107,10 @@ def batch_of(views: list[View]) -> CudaBatch:
         vertices=stacked("vertices"), extrinsics=stacked("extrinsics"), intrinsics=stacked("intrinsics"),
         perspective=np.array([view.projection == PERSPECTIVE for view in views], np.uint8),
         iris=stacked("iris_colour"), polynomial=np.stack([light_polynomial(view.light_sh) for view in views]),
-        light_direction=stacked("light_direction"), light_colour=stacked("light_colour"),
+        light_position=stacked("light_position"), light_colour=stacked("light_colour"),
         background=stacked("background"), albedo=stacked("albedo"), texture=np.zeros((0, 1, 1, 3), np.uint8),
         relief=np.zeros((1, 1, 1, 2), np.int8), fade=np.zeros(len(views), np.float32),
-        lit=np.ones((len(views), len(views[0].vertices)), np.float32),
+        lit=np.ones((len(views), len(views[0].light_position), len(views[0].vertices)), np.float32),
     )  # fmt: skip
 
 
@@ -121,6 +129,81 @@ def test_faces_of_a_batch_are_those_rendered_alone_and_arrays_on_the_device_are_
         for name in ("image", "triangle_id", "barycentric"):
             found = getattr(frames, name).copy_to_host()
             np.testing.assert_array_equal(found, np.stack([getattr(frame, name) for frame in alone]), err_msg=name)
+
+
+class LateStream:
+    """A stream whose copies and kernels all happen when it is waited for, as late as they ever may on a GPU."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], object]] = []
+
+    def synchronize(self) -> None:
+        while self.waiting:
+            self.waiting.pop(0)()
+
+
+def patch_late_streams(monkeypatch: pytest.MonkeyPatch) -> list[LateStream]:
+    """Make the simulator keep copies and kernels back; the streams that are made from now on."""
+    made: list[LateStream] = []
+
+    def stream() -> LateStream:
+        made.append(LateStream())
+        return made[-1]
+
+    def late(copy: Callable[..., object]) -> Callable[..., object]:
+        def begin(array: object, other: object, stream: LateStream) -> None:
+            stream.waiting.append(lambda: copy(array, other))
+
+        return begin
+
+    def launched(kernel: Any, configuration: tuple[int, int, LateStream]) -> Callable[..., None]:
+        blocks, threads, stream = configuration
+        return lambda *arguments: stream.waiting.append(lambda: configured(kernel, (blocks, threads))(*arguments))
+
+    configured = FakeCUDAKernel.__getitem__
+    monkeypatch.setattr(cuda, "stream", stream)
+    monkeypatch.setattr(FakeCUDAArray, "copy_to_device", late(FakeCUDAArray.copy_to_device))
+    monkeypatch.setattr(FakeCUDAArray, "copy_to_host", late(FakeCUDAArray.copy_to_host))
+    monkeypatch.setattr(FakeCUDAKernel, "__getitem__", launched)
+    return made
+
+
+def test_faces_on_late_streams_are_those_rendered_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No memory is read too early or written again too soon, and nothing runs on the default stream."""
+    model = ball(4, 6)
+    views = [
+        view_of(model, 4, 5, projection=n % 2, angles=(0.2 * n, 0.1, 0.0), pixels_per_mm=0.02 + 0.003 * n)
+        for n in range(5)
+    ]
+    renderer = CudaRenderer(model, 4, 5)
+    alone = [renderer.render(view) for view in views]
+    streams = patch_late_streams(monkeypatch)
+    monkeypatch.setattr(cuda_backend, "FACES", 2)
+    late = CudaRenderer(model, 4, 5)
+    for first in (0, 3):
+        frames = late.render_views(views[first:])
+        for name in ("image", "triangle_id", "barycentric"):
+            found, expected = ([getattr(frame, name) for frame in several] for several in (frames, alone[first:]))
+            np.testing.assert_array_equal(found, expected, err_msg=name)
+    assert [len(stream.waiting) for stream in streams] == [0, 0]
+
+
+def test_copies_of_a_batch_that_was_given_up_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = ball(4, 6)
+    view, other = (view_of(model, 4, 5, angles=(angle, 0.1, 0.0)) for angle in (0.0, 0.7))
+    alone = CudaRenderer(model, 4, 5).render(other)
+    streams = patch_late_streams(monkeypatch)
+    late = CudaRenderer(model, 4, 5)
+    with monkeypatch.context() as broken:
+        broken.setattr(cuda_backend, "rasterise_cuda", raise_memory_error)
+        with pytest.raises(MemoryError):
+            late.render(view)
+    assert streams[0].waiting
+    np.testing.assert_array_equal(late.render(other).image, alone.image)
+
+
+def raise_memory_error(*_: object, **__: object) -> None:
+    raise MemoryError
 
 
 def test_arrays_of_other_shapes_are_refused() -> None:

@@ -141,9 +141,9 @@ def _face(
         "intrinsics": intrinsics,
         "extrinsics": extrinsics,
         "light_sh": random.normal(size=(9, 3)).astype(np.float32),
-        "light_direction": (light / np.linalg.norm(light)).astype(np.float32),
-        "light_colour": random.uniform(size=3).astype(np.float32),
-        "light_radius": np.float32(0.05),
+        "light_position": np.append(light / np.linalg.norm(light), 0)[None].astype(np.float32),
+        "light_colour": random.uniform(size=(1, 3)).astype(np.float32),
+        "light_radius": np.full(1, 0.05, np.float32),
         "background_seed": np.uint64(random.integers(1 << 63)),
     }
     phase = random.uniform(0, 6, 3)

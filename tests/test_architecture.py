@@ -19,6 +19,7 @@ PARTS = (
     "dataset",
     "evaluation",
     "imaging",
+    "lighting",
     "manifold",
     "morphable",
     "pipeline",
@@ -102,7 +103,7 @@ def test_what_builds_the_embedded_model_is_not_needed_to_load_it() -> None:
         needed |= new
         new = {name for module in new for name in imports()[module] if name in imports()} - needed
     parts = {name for name in needed if within(name, "facegen.morphable.default")}
-    assert parts == {f"facegen.morphable.default{name}" for name in (".embedded", ".packing", ".resolution")}
+    assert parts == {f"facegen.morphable.default{name}" for name in (".embedded", ".packing", ".resolution", ".slots")}
 
 
 def test_the_manifold_stands_on_face_models_alone() -> None:
@@ -146,6 +147,15 @@ def test_surfaces_are_annotated_from_model_and_atlas_alone() -> None:
     # What reads datasets finds the annotation in them.
     for importer in ("dataset", "imaging", "morphable"):
         assert offences(f"facegen.{importer}", "facegen.annotation") == []
+
+
+def test_light_stands_on_nothing() -> None:
+    assert offences("facegen.lighting", "facegen", ("facegen.errors", "facegen.lighting")) == []
+
+
+def test_only_the_sample_stage_draws_light() -> None:
+    for importer in ("denoise", "compose", "render", "pack", "plan", "config"):
+        assert offences(f"facegen.stages.{importer}", "facegen.lighting") == []
 
 
 def test_only_the_denoise_stage_denoises() -> None:

@@ -27,7 +27,8 @@ from facegen.stages.compose.config import ComposeConfig
 from facegen.stages.compose.stage import BLOCK, ComposeStage
 from facegen.stages.config import RunConfig
 from facegen.stages.render.config import RenderConfig
-from facegen.stages.render.stage import RenderStage, decode_block
+from facegen.stages.render.decoding import decode_block
+from facegen.stages.render.stage import RenderStage
 from facegen.stages.sample.config import SampleConfig
 from facegen.stages.sample.stage import Sampler
 from facegen.stages.task import compose_stage, denoise_stage

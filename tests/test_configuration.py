@@ -53,7 +53,7 @@ def test_shipped_configurations_are_ready_to_run(name: str, monkeypatch: pytest.
         ("{model: {}, render: {sise: 64}}", "unknown key 'render.sise'; did you mean 'size'?"),
         (
             "{model: {}, render: {zzz: 64}}",
-            "unknown key 'render.zzz'; known here: backend, background, device, effects, maps, shadows, size",
+            "unknown key 'render.zzz'; known here: backend, background, device, effects, maps, objects, shadows, size",
         ),
         ("{model: {}, sample: {pose: {yow: 1}}}", "unknown key 'sample.pose.yow'; did you mean 'yaw'?"),
         (
@@ -136,6 +136,7 @@ plain = st.recursive(
 NAMES = """name path part eyes identity expression pose camera light gaze yaw distance grid parameter values law width
 low high sigma components weight size background kind channels compression_level iris brown images_per_identity
 denoise method weights strength start heun_steps condition device probability parts partners alpha transfer
+azimuth elevation overcast lamps lights rotation adaptation
 effects crop exposure white_balance blur motion noise jpeg scenes folder quality colour grain"""
 KEYS = st.sampled_from(sorted({*RunConfig.model_fields, *NAMES.split()}))
 likely = st.recursive(
@@ -150,6 +151,9 @@ likely = st.recursive(
             "texture",
             "images",
             "recorded",
+            "outdoor",
+            "indoor",
+            "environment",
             "head",
             "pose.yaw",
             "gated",

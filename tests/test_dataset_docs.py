@@ -22,6 +22,7 @@ STORED = (
     *schema.ARRAYS,
     *schema.RAW_ARRAYS.values(),
     *schema.COMPOSITION_ARRAYS,
+    *schema.OBJECT_ARRAYS,
     *schema.EFFECT_ARRAYS.values(),
     *schema.MAP_ARRAYS,
 )

@@ -18,7 +18,7 @@ def monsters(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_people_are_possible(clean_run: Path) -> None:
-    # People of the population with at most a few expressions, which may push the tongue through the chin.
+    # People of the population with at most a few expressions.
     outcome = facegen("evaluate", "plausibility", clean_run, "--json")
     assert (outcome.code, outcome.err) == (0, "")
     found = outcome.json

@@ -69,6 +69,7 @@ def test_it_has_the_promised_dimensions() -> None:
     assert len(model.albedo_names) >= 20
     assert model.expression_bounds == (0.0, 1.0)
     assert model.expression_limits == (("mouthClose", "jawOpen"),)
+    assert [switch.name for switch in model.expression_switches] == ["tongueOut"]
     assert len(model.eyes) == 2
     assert model.population is not None
     assert model.relief is not None
@@ -93,6 +94,7 @@ def test_components_are_few_and_about_a_mean_expression() -> None:
     assert len(model.expression_names) == 29
     assert model.expression_bounds == (-np.inf, np.inf)
     assert model.expression_limits == ()
+    assert model.expression_switches == ()
     assert not np.array_equal(model.mean, default_model().mean)
     assert np.array_equal(model.identity_basis, default_model().identity_basis)
 

@@ -16,7 +16,8 @@ from facegen.morphable.default.paint import Paint, paint
 from facegen.morphable.default.paint.canvas import Canvas
 from facegen.morphable.default.paint.layers import read_appearance
 from facegen.morphable.default.people import population_about, read_people
-from facegen.morphable.default.uv import SLOTS, front_places, texture_coordinates
+from facegen.morphable.default.slots import SLOTS
+from facegen.morphable.default.uv import front_places, texture_coordinates
 from facegen.morphable.population import Attributes, PopulationDraw
 from facegen.morphable.texture import sample_bilinear
 

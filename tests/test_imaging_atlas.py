@@ -75,6 +75,9 @@ def test_padding_goes_on_as_the_nearest_texels_triangle(head: MorphableModel, at
     assert np.abs(found - centre)[free].max() * SIZE < 1e-3
 
 
+APART = ("eye_sockets", "eyeball_left", "eyeball_right", "nostrils", "teeth", "gums", "tongue")
+
+
 def test_position_maps_give_the_vertices_back_within_half_a_texel(head: MorphableModel) -> None:
     topology, vertices = head.topology, head.mean
     size = 512
@@ -93,9 +96,13 @@ def test_position_maps_give_the_vertices_back_within_half_a_texel(head: Morphabl
     outside = [topology.region_names.index(name) for name in SKIN]
     used = np.unique(topology.uv_triangles[np.isin(topology.triangle_region, outside)])
     assert (off[used] / texel[used]).max() < 0.5
-    # Charts of the inside lie side by side without a gap, so that texels at their borders are of one of them.
+    # Eyeballs, sockets, nostrils, teeth, gums and tongue lie apart as well; their corners span more than a texel.
+    apart = [topology.region_names.index(name) for name in APART]
+    used = np.unique(topology.uv_triangles[np.isin(topology.triangle_region, apart)])
+    assert off[used].max() < 1.0
+    # Lashes lie side by side without a gap: texels at their borders are of one of them.
     used = np.unique(topology.uv_triangles)
-    assert (off[used] / texel[used] < 0.5).mean() > 0.9
+    assert (off[used] / texel[used] < 0.5).mean() > 0.92
 
 
 def test_values_of_triangles_and_vertices_are_those_of_the_corners(head: MorphableModel, atlas: Atlas) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from facegen.annotation.annotate import annotate
 from facegen.imaging.annotation import LAYERS, Annotation, layer_at
+from facegen.imaging.occluders import OCCLUDERS
 from facegen.imaging.atlas import Atlas
 from facegen.imaging.camera import project
 from facegen.imaging.channels import rebuild
@@ -43,7 +44,7 @@ def layers_of(album: Album, annotation: Annotation, row: int) -> np.ndarray:  # 
 def test_every_layer_has_its_places(head: MorphableModel, annotation: Annotation) -> None:
     inside = Atlas(head.topology, len(annotation.layers)).mask
     count = np.bincount(annotation.layers[inside], minlength=len(LAYERS))
-    expected = set(LAYERS) - {"background", "shoulders"}
+    expected = set(LAYERS) - {"background", "shoulders", *OCCLUDERS} | {"hair"}
     assert {name for name in LAYERS if count[NUMBER[name]]} == expected
     # The head is symmetric but for the hair that is painted on it.
     for part in ("brow", "sclera", "iris", "ear"):

@@ -73,7 +73,7 @@ def test_the_maps_rendered_again_are_the_same_image(album: Album) -> None:
         face = sample_bilinear(maps["uv_identity"] + maps["uv_expression"], topology.uv[corner])
         off = np.linalg.norm(face - album.renders.vertices[row], axis=1)
         assert np.quantile(off[skin], 0.99) < 0.35
-        # Charts of the inside lie side by side without a gap: their borders are not to be had from a map.
+        # Lashes lie side by side without a gap: their borders are not to be had from a map.
         face[~skin] = album.renders.vertices[row][~skin]
         one = {name: values[row : row + 1] for name, values in album.samples.as_dict().items()}
         again = Album(_as_mean(album.model, face), Samples.from_dict(_neutral(one)), {}, (200, 180)).renders

@@ -35,6 +35,7 @@ def test_what_is_shown_of_the_default_model() -> None:
     assert values["vertices"] == model.topology.vertex_count
     assert values["expression_names"] == list(ARKIT_NAMES)
     assert values["expression_limits"] == [["mouthClose", "jawOpen"]]
+    assert values["expression_switches"].keys() == {"tongueOut"}
     assert values["expression_bounds"] == [0, 1]
     assert sum(values["regions"].values()) == values["triangles"]
     text = facegen("models", "show", "default").out

@@ -23,6 +23,7 @@ SOURCES = (
     "dataset",
     "evaluation",
     "imaging",
+    "lighting",
     "manifold",
     "morphable",
     "pipeline",

@@ -15,10 +15,11 @@ from facegen.morphable.albedo import TextureAlbedo
 from facegen.morphable.model import Eyeball, MorphableModel
 from facegen.morphable.relief import Relief
 from facegen.stages.render.config import RenderConfig
+from facegen.stages.render.decoding import decode_block
 from facegen.stages.render.numba_backend import NumbaRenderer
 from facegen.stages.render.renderer import Frame, View
-from facegen.stages.render.shading import shade
-from facegen.stages.render.stage import RenderStage, decode_block
+from facegen.stages.render.shading import from_light
+from facegen.stages.render.stage import RenderStage
 from facegen.stages.render.surface import EYE, LASH, LIP, SKIN, WET, surface_of
 from facegen.tests import synthetic
 from facegen.tests.renderer_contract import PROJECTIONS, away_from, mesh_model, sphere_model, view_of
@@ -54,7 +55,7 @@ def in_white_light(view: View) -> View:
     """Ambient light that shows a surface's albedo."""
     light = np.zeros((9, 3), np.float32)
     light[0] = 2.0 * np.sqrt(np.pi)
-    return replace(view, light_sh=light, light_colour=np.zeros(3, np.float32))
+    return replace(view, light_sh=light, light_colour=np.zeros((1, 3), np.float32))
 
 
 def noise(size: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -198,7 +199,7 @@ def lit_by_harmonics(normal: Float64, sh: Float) -> Float64:
 def slanted_light(view: View) -> View:
     light = np.zeros((9, 3), np.float32)
     light[:4] = [[1.8, 1.6, 1.7], [0.5, -0.4, 0.3], [-0.6, -0.5, -0.4], [0.4, 0.6, -0.5]]
-    return replace(view, light_sh=light, light_colour=np.zeros(3, np.float32))
+    return replace(view, light_sh=light, light_colour=np.zeros((1, 3), np.float32))
 
 
 def tilted_plane(model: MorphableModel, view: View, mirrored: bool, slopes: Float64) -> Float64:
@@ -339,8 +340,7 @@ def test_highlights_follow_the_material() -> None:
         angle = np.radians(degrees)
         none, one = np.float32(0), np.float32(1)
         normal, back = (np.float32(np.sin(angle)), none, -np.float32(np.cos(angle))), (none, none, -one)
-        harmonics = ((none,) * 10,) * 3
-        return float(sum(shade(normal, one, one, (none, none, none), back, kind, harmonics, back, (one, one, one))))
+        return float(sum(from_light(normal, one, one, (none, none, none), back, kind, back, (one, one, one))))
 
     assert highlight(LASH, 0) == 0
     wet, skin, lip = ([highlight(kind, degrees) for degrees in (0, 12, 30)] for kind in (WET, SKIN, LIP))
@@ -359,15 +359,15 @@ def test_light_that_is_kept_away_is_no_light(textured: bool) -> None:
         view = replace(view, albedo=None, texture=np.full((8, 8, 3), 140, np.uint8))
     count = len(model.mean)
     whole = renderer.render(view).image
-    np.testing.assert_array_equal(renderer.render(replace(view, lit=np.ones(count, np.float32))).image, whole)
-    dark = renderer.render(replace(view, light_colour=np.zeros(3, np.float32))).image
-    np.testing.assert_array_equal(renderer.render(replace(view, lit=np.zeros(count, np.float32))).image, dark)
+    np.testing.assert_array_equal(renderer.render(replace(view, lit=np.ones((1, count), np.float32))).image, whole)
+    dark = renderer.render(replace(view, light_colour=np.zeros((1, 3), np.float32))).image
+    np.testing.assert_array_equal(renderer.render(replace(view, lit=np.zeros((1, count), np.float32))).image, dark)
     half = renderer.render(replace(view, light_colour=view.light_colour / 2)).image.astype(np.int64)
-    found = renderer.render(replace(view, lit=np.full(count, 0.5, np.float32))).image.astype(np.int64)
+    found = renderer.render(replace(view, lit=np.full((1, count), 0.5, np.float32))).image.astype(np.int64)
     assert np.abs(found - half).max() <= 1
     assert (whole != dark).any()
-    with pytest.raises(RenderError, match=f"{count} vertices, the view {count - 1} shares of light"):
-        renderer.render(replace(view, lit=np.ones(count - 1, np.float32)))
+    with pytest.raises(RenderError, match=rf"shares of light of shape \(1, {count - 1}\), expected \(1, {count}\)"):
+        renderer.render(replace(view, lit=np.ones((1, count - 1), np.float32)))
 
 
 def test_what_does_not_fit_is_refused() -> None:

@@ -48,11 +48,14 @@ def cameras_for(projections: list[int], size: int) -> Cameras:
 
 
 def lights_for(count: int) -> Lights:
+    """One at infinity and a point light."""
     generator = torch.Generator().manual_seed(4)
     sh = 0.15 * torch.randn((count, 9, 3), generator=generator, dtype=torch.float64)
     sh[:, 0] += 2.0
-    direction = torch.tensor([[0.5, -0.4, -0.75]], dtype=torch.float64).repeat(count, 1)
-    return Lights(sh, torch.nn.functional.normalize(direction, dim=1), torch.full((count, 3), 0.6, dtype=torch.float64))
+    position = torch.tensor([[0.5, -0.4, -0.75, 0.0], [-150.0, -80.0, 250.0, 1.0]], dtype=torch.float64)
+    position[0] /= position[0].norm()
+    colour = torch.tensor([[0.6, 0.6, 0.6], [0.03, 0.05, 0.04]], dtype=torch.float64)
+    return Lights(sh, position.repeat(count, 1, 1), colour.repeat(count, 1, 1))
 
 
 def random(shape: tuple[int, ...], low: float, high: float) -> Tensor:
@@ -72,7 +75,7 @@ def test_gradients_are_those_of_finite_differences(textured: bool) -> None:
     # Three random sums over the picture stand for its pixels.
     mixture = random((3, 2 * SIZE * SIZE * 3), -1.0, 1.0)
     inputs = (
-        vertices, cameras.intrinsics, cameras.extrinsics, lights.sh, lights.direction, lights.colour,
+        vertices, cameras.intrinsics, cameras.extrinsics, lights.sh, lights.position[..., :3], lights.colour,
         random((2, 3), 0.1, 0.6), random((2, 5, 5, 3) if textured else (2, len(model.mean), 3), 0.2, 0.8),
         random((2, 4, 4, 2), -0.3, 0.3),
     )  # fmt: skip
@@ -82,7 +85,7 @@ def test_gradients_are_those_of_finite_differences(textured: bool) -> None:
         picture = renderer.render(
             values[0],
             Cameras(values[1], values[2], cameras.perspective),
-            Lights(values[3], values[4], values[5]),
+            Lights(values[3], torch.cat([values[4], lights.position[..., 3:]], dim=2), values[5]),
             replace(skin, iris=values[6]),
             triangle_id,
         )
@@ -139,7 +142,7 @@ def of_view(view: View) -> tuple[Cameras, Lights]:
         torch.tensor([view.projection == PERSPECTIVE]),
     )
     lights = Lights(
-        *(torch.tensor(a)[None] for a in (view.light_sh, view.light_direction, view.light_colour)),
+        *(torch.tensor(a)[None] for a in (view.light_sh, view.light_position, view.light_colour)),
         lit=None if view.lit is None else torch.tensor(view.lit)[None],
     )
     return cameras, lights

@@ -26,7 +26,7 @@ from facegen.stages.render import capabilities, opengl
 from facegen.stages.render.numba_backend import NumbaRenderer
 from facegen.stages.render.pyrender_backend import PyrenderRenderer, projection_matrix
 from facegen.stages.render.renderer import Frame, View
-from facegen.tests.renderer_contract import RendererContract, mesh_model, sphere_model, view_of
+from facegen.tests.renderer_contract import RendererContract, in_light_of, mesh_model, sphere_model, view_of
 
 SIZE = 224
 
@@ -39,6 +39,10 @@ POSES: dict[str, tuple[tuple[float, float, float], float | None, tuple[float, fl
     "close": ((20, -20, -40), 350.0, (0.0, 3.5)),
     "orthographic": ((35, 15, -12), None, (2.2, 5.7)),
 }
+
+LIGHT = ("light_position", "light_colour")
+
+DIRECTIONS = {"right": (1, 0, 0, 0), "left": (-1, 0, 0, 0), "up": (0, -1, 0, 0), "down": (0, 1, 0, 0)}
 
 
 def usable_platform() -> str:
@@ -62,7 +66,7 @@ class TestNumbaRenderer(RendererContract):
         light[0] = 2.0 * np.sqrt(np.pi)
         albedo = np.full_like(model.mean, 1.0) * np.array([0.5, 0.2, 0.05], np.float32)
         frame = self.create(model, 40, 40).render(
-            replace(view, light_sh=light, light_colour=np.zeros(3, np.float32), albedo=albedo)
+            replace(view, light_sh=light, light_colour=np.zeros((1, 3), np.float32), albedo=albedo)
         )
         # sRGB (IEC 61966-2-1) of the albedo; the sphere hides hardly any sky from itself.
         expected = 255 * (1.055 * np.array([0.5, 0.2, 0.05]) ** (1 / 2.4) - 0.055)
@@ -86,8 +90,8 @@ class TestPyrenderRenderer(RendererContract):
         dark = np.zeros((9, 3), np.float32)
         renderer = self.create(model, 60, 60)
         brightest = {}
-        for name, direction in {"right": (1, 0, 0), "left": (-1, 0, 0), "up": (0, -1, 0), "down": (0, 1, 0)}.items():
-            lit = replace(view, light_sh=dark, light_direction=np.array(direction, np.float32))
+        for name, direction in DIRECTIONS.items():
+            lit = replace(view, light_sh=dark, light_position=np.array([direction], np.float32))
             frame = renderer.render(lit)
             inner = np.where((frame.triangle_id >= 0)[..., None], frame.image, 0).astype(np.float64)
             rows, columns = np.mgrid[0:60, 0:60] - 29.5
@@ -99,11 +103,28 @@ class TestPyrenderRenderer(RendererContract):
         assert brightest["up"][1] < -5
         assert brightest["down"][1] > 5
 
+    @pytest.mark.parametrize(("last", "kind"), [(0.0, "lights at infinity"), (1.0, "point lights")])
+    def test_more_lights_than_pyrender_has_are_refused(self, last: float, kind: str) -> None:
+        model = sphere_model(6, 8)
+        renderer = self.create(model, 8, 8)
+        view = in_light_of(
+            view_of(model, 8, 8), *4 * [((0.0, 0.0, -1.0, last), 0.1)], ((0.0, 0.0, -1.0, 1 - last), 0.1)
+        )
+        dark = {
+            "light_position": np.concatenate([view.light_position, view.light_position]),
+            "light_colour": np.concatenate([view.light_colour, np.zeros_like(view.light_colour)]),
+        }
+        np.testing.assert_array_equal(renderer.render(replace(view, **dark)).image, renderer.render(view).image)
+        fifth = {name: np.concatenate([getattr(view, name), getattr(view, name)[:1]]) for name in LIGHT}
+        with pytest.raises(RenderError, match=f"at most 4 {kind}, the view has 5"):
+            renderer.render(replace(view, **fifth))
+        renderer.close()
+
     def test_ambient_light_shows_the_albedo(self) -> None:
         model = sphere_model()
         light = np.zeros((9, 3), np.float32)
         light[0] = 2.0 * np.sqrt(np.pi)
-        view = replace(view_of(model, 40, 40), light_sh=light, light_colour=np.zeros(3, np.float32))
+        view = replace(view_of(model, 40, 40), light_sh=light, light_colour=np.zeros((1, 3), np.float32))
         renderer = self.create(model, 40, 40)
         image = renderer.render(view).image
         renderer.close()
@@ -122,7 +143,7 @@ class TestPyrenderRenderer(RendererContract):
         model = replace(sphere, eyes=(eye,))
         light = np.zeros((9, 3), np.float32)
         light[0] = 2.0 * np.sqrt(np.pi)
-        view = replace(view_of(model, 60, 60), light_sh=light, light_colour=np.zeros(3, np.float32))
+        view = replace(view_of(model, 60, 60), light_sh=light, light_colour=np.zeros((1, 3), np.float32))
         renderer = self.create(model, 60, 60)
         image = renderer.render(view).image.astype(int)
         renderer.close()
@@ -379,8 +400,8 @@ def _view(
             0
         ],
         light_sh=np.concatenate([np.full((1, 3), 2.0), np.zeros((8, 3))]).astype(np.float32),
-        light_direction=np.array([0.6, -0.48, -0.64], np.float32),
-        light_colour=np.full(3, 0.4, np.float32),
+        light_position=np.array([[0.6, -0.48, -0.64, 0.0]], np.float32),
+        light_colour=np.full((1, 3), 0.4, np.float32),
         background=np.zeros((SIZE, SIZE, 3), np.uint8),
     )
 

@@ -81,7 +81,7 @@ def test_seeds_differ_and_repeat(head: MorphableModel) -> None:
     zero, one = draw(head, seed=0), draw(head, seed=1)
     assert_equal(zero, draw(head, seed=0))
     for name in ("identity", "albedo", "iris_colour", "gaze", "pose", "intrinsics", "extrinsics", "light_sh",
-                 "light_direction", "light_colour", "light_radius", "background_seed"):  # fmt: skip
+                 "light_position", "light_colour", "light_radius", "background_seed"):  # fmt: skip
         assert (getattr(zero, name) != getattr(one, name)).any(), name
 
 
@@ -96,7 +96,7 @@ GROUPS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "camera": ({"camera": {"distance": constant(900)}}, {"intrinsics", "extrinsics"}),
     "light": (
         {"light": {"ambient": {"law": "gaussian", "mean": 0.5, "sigma": 0.1}}},
-        {"light_sh", "light_direction", "light_colour", "light_radius"},
+        {"light_sh", "light_position", "light_colour", "light_radius"},
     ),
 }
 
@@ -132,7 +132,7 @@ def test_a_grid_sweeps_and_shares_the_rest_of_a_round(head: MorphableModel) -> N
     ]
     samples = draw(head, 12, grid=grid, images_per_identity=2)
     np.testing.assert_allclose(np.degrees(samples.pose[:, 0]), [-40, 0, 40] * 4, atol=1e-4)
-    azimuth = np.degrees(np.arctan2(samples.light_direction[:, 0], -samples.light_direction[:, 2]))
+    azimuth = np.degrees(np.arctan2(samples.light_position[:, 0, 0], -samples.light_position[:, 0, 2]))
     np.testing.assert_allclose(azimuth, ([-30] * 3 + [60] * 3) * 2, atol=1e-4)
     assert (samples.expression[:, head.expression_names.index("jawOpen")] == np.float32(0.25)).all()
     # Two rounds of six cells are two images of one person.
@@ -223,9 +223,13 @@ def test_recorded_frames(head: MorphableModel, takes: list[Path]) -> None:
     close, open_ = (head.expression_names.index(name) for name in ("mouthClose", "jawOpen"))
     recorded[:, close] = np.minimum(recorded[:, close], recorded[:, open_])
     chosen = set()
+    tongue = head.expression_names.index("tongueOut")
+    others = np.arange(len(head.expression_names)) != tongue
     for expression, eyes in zip(samples.expression, samples.gaze, strict=True):
-        frames = np.flatnonzero((recorded == expression).all(axis=1) & (gaze == eyes).all(axis=(1, 2)))
+        same = (recorded[:, others] == expression[others]).all(axis=1)
+        frames = np.flatnonzero(same & (gaze == eyes).all(axis=(1, 2)))
         assert len(frames)
+        assert expression[tongue] in (0, recorded[frames[0], tongue] >= 0.5)
         chosen.add(int(frames[0]))
     assert len(chosen) > 50
     first = len(recordings[0].weights)

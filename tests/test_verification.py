@@ -97,7 +97,7 @@ def test_several_damaged_shards(run: Path) -> None:
 
 
 def not_a_number(values: NDArray[Any]) -> None:
-    values[3, 1] = np.nan
+    values[3].flat[1] = np.nan
 
 
 def blank(values: NDArray[Any]) -> None:
@@ -109,7 +109,7 @@ def moved(values: NDArray[Any]) -> None:
 
 
 FAULTS = [
-    ("light_direction", not_a_number, "light_direction holds NaN"),
+    ("light_position", not_a_number, "light_position holds NaN"),
     ("image", blank, "the image is of one colour"),
     ("landmarks_2d", moved, "landmarks_2d are up to 1 pixels from the projections of their vertices"),
 ]

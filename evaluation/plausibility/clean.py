@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from facegen.errors import CaptureError
 from facegen.morphable.arkit import ARKIT_NAMES, arkit_index
-from facegen.morphable.constraints import respect_limits
+from facegen.morphable.constraints import within_limits
 from facegen.morphable.livelink import Recording
 from facegen.morphable.model import MorphableModel
 from facegen.morphable.sides import mirrored_expressions
@@ -60,7 +60,7 @@ def clean_coefficients(
             rng = generator(seed, "plausibility", "expression", number)
             frame = frames[rng.integers(len(frames))]
             expression[number] = (frame[mirrored] if rng.random() < 0.5 else frame)[columns]
-    return identity, respect_limits(model, expression)
+    return identity, within_limits(model, expression)
 
 
 def clean_faces(

@@ -16,7 +16,8 @@ from facegen.morphable.albedo import TextureAlbedo
 from facegen.morphable.anthropometry import Anthropometry
 from facegen.morphable.default.packing import read_arrays, unpack_basis
 from facegen.morphable.default.resolution import coarsened, derived, refined
-from facegen.morphable.model import Eyeball, MorphableModel
+from facegen.morphable.default.slots import apart
+from facegen.morphable.model import AllOrNothing, Eyeball, MorphableModel
 from facegen.morphable.population import Population
 from facegen.morphable.relief import Relief
 from facegen.morphable.topology import Topology
@@ -28,6 +29,28 @@ Expressions = Literal["arkit", "pca"]
 
 LIMITS = (("mouthClose", "jawOpen"),)
 """``mouthClose`` closes the lips of an open jaw: beyond ``jawOpen`` they would pass through each other."""
+
+TONGUE = AllOrNothing(
+    name="tongueOut",
+    room=(
+        ("jawOpen", 1.0),
+        ("mouthLowerDownLeft", 0.25),
+        ("mouthLowerDownRight", 0.25),
+        ("mouthClose", -4.0),
+        ("mouthLeft", -1.3),
+        ("mouthRight", -1.3),
+        ("mouthPucker", -1.2),
+        ("mouthShrugLower", -1.2),
+        ("mouthShrugUpper", -0.5),
+        ("mouthSmileLeft", -0.45),
+        ("mouthSmileRight", -0.45),
+        ("cheekPuff", -0.4),
+    ),
+    needed=0.65,
+)
+"""The tongue goes with the jaw, over the lower lip: what raises that lip, narrows the mouth or moves it aside against
+the jaw puts it through the tongue. Fitted to where skin and tongue cross on 3,000 faces with the tongue out (logistic
+regression), rounded, with a margin of 0.15."""
 
 
 def load_default(resolution: Resolution = "default", expressions: Expressions = "arkit") -> MorphableModel:
@@ -62,11 +85,12 @@ def _stored() -> tuple[bytes, Arrays]:
 
 def _default_model(digest: str, arrays: Arrays) -> MorphableModel:
     mean, triangles, regions = arrays["mean"], arrays["triangles"], tuple(arrays["region_names"].tolist())
+    uv = apart(arrays["uv"], arrays["uv_triangles"])
     topology = Topology(
         triangles=triangles,
         triangle_region=arrays["triangle_region"],
         region_names=regions,
-        uv=arrays["uv"],
+        uv=uv,
         uv_triangles=arrays["uv_triangles"],
         landmarks=arrays["landmarks"],
         reference=mean,
@@ -85,12 +109,13 @@ def _default_model(digest: str, arrays: Arrays) -> MorphableModel:
         expression_names=names["expression"],
         expression_bounds=(0.0, 1.0),
         expression_limits=LIMITS,
+        expression_switches=(TONGUE,),
         albedo=TextureAlbedo(
             names["albedo"],
             _albedo_mean(arrays),
             arrays["albedo_masks"],
             arrays["albedo_colours"],
-            arrays["uv"][arrays["vertex_coordinate"]],
+            uv[arrays["vertex_coordinate"]],
         ),
         eyes=tuple(
             Eyeball(
@@ -174,6 +199,7 @@ def _in_components(model: MorphableModel, arrays: Arrays) -> MorphableModel:
         expression_names=tuple(f"expression_{i + 1}" for i in range(len(weights))),
         expression_bounds=(-np.inf, np.inf),
         expression_limits=(),
+        expression_switches=(),
         eyes=tuple(replace(eye, turned_by=np.zeros(0, np.int32)) for eye in model.eyes),
         relief=replace(
             relief,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from facegen.morphable.default.chart import BACK, FRONT, OTHER
 from facegen.morphable.default.levels import Level
+from facegen.morphable.default.slots import SLOTS
 
 Float = NDArray[np.float64]
 
@@ -32,20 +33,6 @@ _FRONT_CENTRE = np.array([0.5, 0.588])
 
 _BACK_CENTRE = np.array([0.1, 0.049])
 _BACK_PER_MILLIMETRE = np.array([0.00090, 0.00079])
-
-
-SLOTS: dict[str, tuple[float, float, float, float]] = {
-    "eyeball": (0.20, 0.090, 0.160, 0.075),
-    "upper_teeth": (0.20, 0.005, 0.160, 0.035),
-    "lower_teeth": (0.20, 0.045, 0.160, 0.035),
-    "mouth_pocket": (0.37, 0.005, 0.160, 0.070),
-    "lid_pocket": (0.37, 0.080, 0.160, 0.030),
-    "nostril_pocket": (0.37, 0.115, 0.160, 0.050),
-    "tongue": (0.54, 0.005, 0.160, 0.070),
-    "upper_lashes": (0.54, 0.080, 0.160, 0.030),
-    "lower_lashes": (0.54, 0.115, 0.160, 0.030),
-}
-"""Left, bottom, width and height of a part's place in the texture: the right half of it is the subject's left."""
 
 
 def front_uv(places: Float) -> Float:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from facegen.settings import Section
 
-ChannelName = Literal["mask", "depth", "normal", "segmentation", "layers", "uv", "pncc"]
+ChannelName = Literal["mask", "amodal_mask", "depth", "normal", "segmentation", "layers", "uv", "pncc"]
 
 
 class PackConfig(Section):

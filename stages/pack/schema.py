@@ -10,10 +10,11 @@ import numpy as np
 
 from facegen.imaging.annotation import Annotation
 from facegen.imaging.channels import CHANNELS
+from facegen.imaging.occluders import OCCLUDERS
 from facegen.morphable.topology import Topology
 
 FORMAT = "facegen"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Changes when a reader of the version before would misread the arrays."""
 
 UNITS = {"length": "mm", "angle": "rad", "image coordinate": "pixel", "coefficient": "σ", "colour": "linear RGB"}
@@ -42,6 +43,8 @@ class ArraySchema:
     description: str
     large: bool = False
     """Whether each face has an inner chunk of its own. The small arrays have one per shard."""
+    names: tuple[str, ...] = ()
+    """What its numbers, or the places of its last axis, stand for; kept as an attribute."""
 
     def face_shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
         """The shape of one face's part."""
@@ -109,20 +112,21 @@ ARRAYS: tuple[ArraySchema, ...] = (
         "Lambertian kernel and divided by π",
     ),
     ArraySchema(
-        "light_direction", "light/direction", (3,), "float32", "-", "camera",
-        "unit vector from the face to the directional light",
+        "light_position", "light/position", ("M", 4), "float32", "mm", "camera",
+        "lights, homogeneous: x, y, z, 1 is a point light there; x, y, z, 0 one at infinity, towards that unit vector",
     ),
     ArraySchema(
-        "light_colour", "light/colour", (3,), "float32", "linear RGB", "-",
-        "what that light adds to a white Lambertian surface that faces it",
+        "light_colour", "light/colour", ("M", 3), "float32", "linear RGB", "-",
+        "what each light adds to a white Lambertian surface that faces it; a point light at 1000 mm, and elsewhere "
+        "(1000 / distance)² times that; 0 for a light that the face does not have",
     ),
     ArraySchema(
-        "light_radius", "light/radius", (), "float32", "rad", "-",
-        "angular radius of that light: how soft its shadows are",
+        "light_radius", "light/radius", ("M",), "float32", "rad or mm", "-",
+        "how soft its shadows are: angular radius of a light at infinity (rad), radius of a point light's sphere (mm)",
     ),
     ArraySchema(
         "background_seed", "background_seed", (), "uint64", "-", "-",
-        "seed of the background and of the camera's effects",
+        "seed of the background, of things beside the face and of the camera's effects",
     ),
     ArraySchema(
         "landmarks_2d", "landmarks/points_2d", ("L", 2), "float32", "pixel", "image", "projected landmarks, seen or not"
@@ -215,6 +219,21 @@ MAP_ARRAYS: tuple[ArraySchema, ...] = (
 )  # fmt: skip
 """Stored where the run makes attribute maps."""
 
+OBJECT_ARRAYS: tuple[ArraySchema, ...] = (
+    ArraySchema(
+        "occluder", "occluder", ("H", "W"), "uint8", "-", "image",
+        "number of the thing that covers the pixel's centre, names in the attribute names; 0 where the face or what is "
+        "behind it is seen, be it through a clear lens",
+        large=True, names=OCCLUDERS,
+    ),
+    ArraySchema(
+        "object_present", "objects/present", (len(OCCLUDERS) - 1,), "bool", "-", "-",
+        "whether the face has a thing of each kind, in the image or out of it; names in the attribute names",
+        names=OCCLUDERS[1:],
+    ),
+)  # fmt: skip
+"""Stored where faces may have things before or on them."""
+
 PARTS = "K"
 """The letter of arrays that have the names of the parts in the attribute ``parts``."""
 
@@ -292,6 +311,10 @@ class DatasetSpec:
     weights are drawn."""
     effects: tuple[str, ...] = ()
     """Effects of the camera that faces may have."""
+    objects: bool = False
+    """Whether faces may have things before or on them."""
+    lights: int = 1
+    """Number of lights beside the spherical harmonics, of every face."""
     compression_level: int = 3
 
     @property
@@ -316,6 +339,7 @@ class DatasetSpec:
             "Ki": self.identity,
             "Ke": self.expression,
             "Ka": self.albedo,
+            "M": self.lights,
             "S": self.map_size,
             PARTS: len(self.parts),
         }
@@ -343,7 +367,8 @@ class DatasetSpec:
         effects = tuple(EFFECT_ARRAYS[name] for name in self.effects)
         maps = MAP_ARRAYS if self.map_size else ()
         stored = tuple(array for array in OPTIONAL_ARRAYS if array.name in self.channels)
-        return ARRAYS + raw + composition + effects + maps + stored
+        objects = OBJECT_ARRAYS if self.objects else ()
+        return ARRAYS + raw + composition + objects + effects + maps + stored
 
 
 def denoised_text(denoisers: Mapping[str, Mapping[str, Any]]) -> str:

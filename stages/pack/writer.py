@@ -171,13 +171,14 @@ def _array_files(spec: DatasetSpec) -> dict[str, bytes]:
     for array in spec.arrays:
         shape = array.face_shape(spec.sizes)
         parts = {"parts": list(spec.parts)} if schema.PARTS in array.shape else {}
+        names = {"names": list(array.names)} if array.names else {}
         metadata = _array(
             shape=(spec.faces, *shape),
             chunk=(spec.shard_size, *shape),
             dtype=array.dtype,
             fill_value=array.fill_value,
             codecs=_sharded((1 if array.large else spec.shard_size, *shape), array.dtype, spec.compression_level),
-            attributes={"unit": array.unit, "frame": array.frame, "description": array.description, **parts},
+            attributes={"unit": array.unit, "frame": array.frame, "description": array.description, **parts, **names},
         )
         files[f"{array.path}/zarr.json"] = _json(metadata)
     groups = {array.path.split("/")[0] for array in spec.arrays if "/" in array.path}

@@ -9,6 +9,7 @@ from pydantic import Field
 from facegen.settings import Section
 from facegen.stages.render.backgrounds.config import Background, SoftBackground
 from facegen.stages.render.effects.config import EffectsConfig
+from facegen.stages.render.objects.config import ObjectsConfig
 
 Pixels = Annotated[int, Field(ge=16, le=8192)]
 
@@ -35,6 +36,8 @@ class RenderConfig(Section):
     """What is behind the face."""
     shadows: bool = True
     """Whether the face's own parts keep the directional light from others; not in pyrender's pictures."""
+    objects: ObjectsConfig = ObjectsConfig()
+    """Glasses, masks, hands, hats and hair, which may cover the face; none unless said."""
     effects: EffectsConfig = EffectsConfig()
     """What the camera does to the picture; nothing unless said."""
     maps: MapsConfig | None = None

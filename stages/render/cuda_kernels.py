@@ -33,9 +33,13 @@ _tilted = approximate(detail.tilted)
 _smooth, _polynomial = approximate(shading._smooth), approximate(shading._polynomial)
 _eye_paint = approximate(shading.eye_paint, _smooth=_smooth)
 _towards_viewer = approximate(shading.towards_viewer)
-_shade = approximate(
-    shading.shade, _smooth=_smooth, _polynomial=_polynomial, _diffuse=approximate(shading._diffuse)
+_unit, _position_at = approximate(shading.unit), approximate(shading.position_at)
+_from_around = approximate(
+    shading.from_around, _polynomial=_polynomial, _bounced=approximate(shading._bounced)
 )  # fmt: skip
+_towards_point = approximate(shading.towards_point)
+_towards_light = approximate(shading.towards_light, towards_point=_towards_point)
+_from_light = approximate(shading.from_light, _smooth=_smooth, _wrapped=approximate(shading._wrapped))
 
 
 @device
@@ -144,6 +148,11 @@ def _rgb(array: Any, b: int) -> Any:
 
 
 @device
+def _of_light(array: Any, b: int, m: int) -> Any:
+    return array[b, m, 0], array[b, m, 1], array[b, m, 2]
+
+
+@device
 def _narrowed(values: Any) -> Any:
     """Three numbers as float32: what compiled functions return so, Python holds as floats."""
     return np.float32(values[0]), np.float32(values[1]), np.float32(values[2])
@@ -155,7 +164,7 @@ def _colour(model: Any, face: Any, b: int, t: int, u: float, v: float, f1: Any, 
     triangles, material, occlusion, eye_direction, iris_radius, corner_uv, micro, micro_strength, repeats, decode = (
         model
     )
-    camera, normals, perspective, albedo, texture, relief, fade, iris, polynomial, light, light_colour, lit = face
+    camera, normals, perspective, albedo, texture, relief, fade, iris, polynomial, position, light_colour, lit = face
     i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
     f1, f2 = np.float32(f1), np.float32(f2)
     f0 = _ONE - f1 - f2
@@ -181,13 +190,22 @@ def _colour(model: Any, face: Any, b: int, t: int, u: float, v: float, f1: Any, 
     if kind == EYE:
         direction = _blend(eye_direction, 0, i, j, k, f0, f1, f2)
         colour = _narrowed(_eye_paint(direction, iris_radius, _rgb(iris, b), colour))
-    return _shade(
-        normal, f0 * occlusion[i] + f1 * occlusion[j] + f2 * occlusion[k],
-        f0 * lit[b, i] + f1 * lit[b, j] + f2 * lit[b, k], colour,
-        _narrowed(_towards_viewer(u, v, perspective[b] != 0)), kind,
-        (_row(polynomial, b, 0), _row(polynomial, b, 1), _row(polynomial, b, 2)),
-        _rgb(light, b), _rgb(light_colour, b),
-    )  # fmt: skip
+    normal = _narrowed(_unit(normal))
+    seen = f0 * occlusion[i] + f1 * occlusion[j] + f2 * occlusion[k]
+    viewer = _narrowed(_towards_viewer(u, v, perspective[b] != 0))
+    z = f0 * camera[b, i, 2] + f1 * camera[b, j, 2] + f2 * camera[b, k, 2]
+    place = _narrowed(_position_at((np.float32(u), np.float32(v)), z, perspective[b] != 0))
+    red, green, blue = _narrowed(
+        _from_around(normal, seen, colour, (_row(polynomial, b, 0), _row(polynomial, b, 1), _row(polynomial, b, 2)))
+    )
+    for m in range(position.shape[1]):
+        light, left = _towards_light(_of_light(position, b, m), position[b, m, 3] != _ZERO, place)
+        reached = (f0 * lit[b, m, i] + f1 * lit[b, m, j] + f2 * lit[b, m, k]) * np.float32(left)
+        added = _narrowed(
+            _from_light(normal, seen, reached, colour, viewer, kind, _narrowed(light), _of_light(light_colour, b, m))
+        )
+        red, green, blue = red + added[0], green + added[1], blue + added[2]
+    return red, green, blue
 
 
 @device
@@ -237,8 +255,8 @@ def shade_pixels(
         model: triangles (T, 3), material (T,), occlusion (V,), eye_direction (1, V, 3), iris_radius, corner_uv (T, 6),
             micro, micro_strength, micro_repeats and the table from sRGB to linear (256,).
         face: camera and normals (B, V, 3), perspective (B,), albedo (B, V, 3), texture (B, S, S, 3) and relief
-            (B, S', S', 2), without rows where there is none, fade (B,), iris (B, 3), polynomial (B, 3, 10), light
-            (B, 3), light_colour (B, 3) and lit (B, V).
+            (B, S', S', 2), without rows where there is none, fade (B,), iris (B, 3), polynomial (B, 3, 10),
+            light_position (B, M, 4), light_colour (B, M, 3) and lit (B, M, V).
         background: (B, H, W, 3) sRGB.
         encode: (4096,) from linear to sRGB.
         image: written.

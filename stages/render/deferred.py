@@ -28,7 +28,19 @@ from facegen.imaging.visibility import (
 )
 from facegen.morphable.topology import Triangles
 from facegen.stages.render.detail import Detail, grain_at, relief_at, texture_at, tilted
-from facegen.stages.render.shading import F32, RGB, Light, eye_paint, inline, shade, towards_viewer
+from facegen.stages.render.shading import (
+    F32,
+    RGB,
+    Light,
+    eye_paint,
+    from_around,
+    from_light,
+    inline,
+    position_at,
+    towards_point,
+    towards_viewer,
+    unit,
+)
 from facegen.stages.render.surface import EYE
 
 Index = int | np.uint64
@@ -43,6 +55,11 @@ reads and writes do not overlap and use vector registers (measured: 10 times as 
 _SAMPLE_ROW = np.array([0, -1, -1, -1, 0, 0, 1, 1, 1])
 _SAMPLE_COLUMN = np.array([0, -1, 0, 1, -1, 1, -1, 0, 1])
 _SAMPLE_WEIGHT = np.array([4, 1, 2, 1, 2, 2, 1, 2, 1], np.float32) / np.float32(16)
+
+# Rows of what shading knows of each lane; the first are columns of the packed attributes, where the lights after the
+# first have theirs at the end.
+_NORMAL, _SEEN, _LIT, _ALBEDO, _KIND, _RAY, _VIEWER, _COLOUR, _POINT = 0, 3, 4, 5, 8, 9, 11, 14, 17
+_SHARED, _ROWS = 8, 20
 
 _compile = numba.njit(
     cache=True, nogil=True, boundscheck=False, error_model="numpy", fastmath={"contract", "nsz", "nnan", "ninf"}
@@ -64,12 +81,24 @@ def srgb_decoding() -> F32:
 
 @_compile
 def pack_attributes(normals: F32, occlusion: F32, lit: F32, albedo: F32 | None, attributes: F32) -> None:
-    """Put what shading interpolates side by side, for the cache's sake: normal, occlusion, light, albedo in (V, 8)."""
+    """Put what shading interpolates side by side, for the cache's sake, in ``attributes`` (V, 7 + M).
+
+    Normal, occlusion, share of the first light, albedo, and the shares of the other lights; ``lit`` is (M, V).
+    """
     for i in range(attributes.shape[0]):
         attributes[i, 0], attributes[i, 1], attributes[i, 2] = normals[i, 0], normals[i, 1], normals[i, 2]
-        attributes[i, 3], attributes[i, 4] = occlusion[i], lit[i]
+        attributes[i, 3], attributes[i, 4] = occlusion[i], lit[0, i]
         if albedo is not None:
             attributes[i, 5], attributes[i, 6], attributes[i, 7] = albedo[i, 0], albedo[i, 1], albedo[i, 2]
+    for m in range(1, lit.shape[0]):
+        for i in range(attributes.shape[0]):
+            attributes[i, _column(m)] = lit[m, i]
+
+
+@inline
+def _column(m: int) -> int:
+    """Which of the packed attributes is the share of light m."""
+    return _LIT if m == 0 else _SHARED - 1 + m
 
 
 @_compile
@@ -145,6 +174,28 @@ def _light(p: F32, k: int) -> Light:
 
 
 @inline
+def _row(array: F32, k: int) -> RGB:
+    return array[k, 0], array[k, 1], array[k, 2]
+
+
+@inline
+def _is_point(light_position: F32, m: int) -> bool:
+    point: bool = light_position[m, 3] != np.float32(0.0)
+    return point
+
+
+@inline
+def _three(values: F32, row: int, n: int) -> RGB:
+    """Three rows of lane n."""
+    return values[row * _LANES + n], values[(row + 1) * _LANES + n], values[(row + 2) * _LANES + n]
+
+
+@inline
+def _put(values: F32, row: int, n: int, three: RGB) -> None:
+    values[row * _LANES + n], values[(row + 1) * _LANES + n], values[(row + 2) * _LANES + n] = three
+
+
+@inline
 def _byte(value: np.float32, encode: NDArray[np.uint8]) -> np.uint8:
     clipped = min(max(value, np.float32(0.0)), np.float32(1.0))
     byte: np.uint8 = encode[int(clipped * np.float32(_LUT_SIZE - 1) + np.float32(0.5))]
@@ -160,8 +211,8 @@ def shade_surfaces(
     camera: F32,
     attributes: F32,
     polynomial: F32,
-    light_vector: F32,
-    light_rgb: F32,
+    light_position: F32,
+    light_colour: F32,
     intrinsics: NDArray[np.float64],
     projection: int,
     background: NDArray[np.uint8],
@@ -177,9 +228,9 @@ def shade_surfaces(
         triangle_id: (H, W) at the pixel centres.
         kind: (H, W) of :func:`mark_edges`, and so is ``edge``.
         camera: (V, 3) vertices in the camera frame.
-        attributes: (V, 8) of :func:`pack_attributes`, normals in the camera frame.
+        attributes: (V, 7 + M) of :func:`pack_attributes`, normals in the camera frame.
         polynomial: (3, 10) of :func:`~facegen.stages.render.shading.light_polynomial`.
-        light_vector: (3,) unit vector towards the directional light; ``light_rgb`` (3,) its colour.
+        light_position: (M, 4) of the lights, homogeneous; ``light_colour`` (M, 3) their colours.
         background: (H, W, 3) sRGB.
         decode: (256,) sRGB to linear.
         encode: (4096,) linear to sRGB.
@@ -194,7 +245,11 @@ def shade_surfaces(
     corners = np.ones(9 * _LANES, np.float32)
     rays = np.zeros(2 * _LANES, np.float64)
     weights = np.zeros(2 * _LANES, np.float64)
-    values = np.ones(14 * _LANES, np.float32)
+    values = np.ones(_ROWS * _LANES, np.float32)
+    lights, any_point = len(light_position), False
+    lit = np.ones(lights * _LANES, np.float32)
+    for m in range(lights):
+        any_point |= _is_point(light_position, m)
     if detail is not None:
         corner_uv, texture, relief, micro, micro_strength, micro_repeats, fade = detail
         slopes = np.zeros(8 * _LANES, np.float32)
@@ -227,6 +282,7 @@ def shade_surfaces(
                             _corner(corners, 0, n), _corner(corners, 1, n), _corner(corners, 2, n),
                             rays[n], rays[_LANES + n], perspective,
                         )  # fmt: skip
+                        weights[n], weights[_LANES + n] = w1, w2
                     q1, q2 = quantise(w1, w2)
                     barycentric[pr, pc, 0] = q1
                     barycentric[pr, pc, 1] = q2
@@ -234,23 +290,25 @@ def shade_surfaces(
                     f0 = np.float32(1.0) - f1 - f2
                     seen_triangle = triangle_id[pr, pc]
                     ia, ib, ic = triangles[seen_triangle, 0], triangles[seen_triangle, 1], triangles[seen_triangle, 2]
-                    for k in range(8 if detail is None else 5):
+                    for k in range(_SHARED if detail is None else _ALBEDO):
                         values[k * _LANES + n] = (
                             f0 * attributes[ia, k] + f1 * attributes[ib, k] + f2 * attributes[ic, k]
                         )
+                    for m in range(1, lights):
+                        k = _column(m)
+                        lit[m * _LANES + n] = f0 * attributes[ia, k] + f1 * attributes[ib, k] + f2 * attributes[ic, k]
                     if detail is not None and not edge[pr, pc]:
                         u0, v0, u1, v1, u2, v2 = _six(corner_uv, seen_triangle)
                         u, v = f0 * u0 + f1 * u1 + f2 * u2, f0 * v0 + f1 * v1 + f2 * v2
-                        red, green, blue = texture_at(texture, decode, u, v)
+                        _put(values, _ALBEDO, n, texture_at(texture, decode, u, v))
                         along_u, along_v = relief_at(relief, u, v)
-                        values[5 * _LANES + n], values[6 * _LANES + n], values[7 * _LANES + n] = red, green, blue
                         slopes[n], slopes[_LANES + n] = u1 - u0, v1 - v0
                         slopes[2 * _LANES + n], slopes[3 * _LANES + n] = u2 - u0, v2 - v0
                         slopes[4 * _LANES + n], slopes[5 * _LANES + n] = along_u, along_v
                         slopes[6 * _LANES + n], slopes[7 * _LANES + n] = u, v
-                    values[8 * _LANES + n] = kind[pr, pc] - 1
-                    values[9 * _LANES + n] = rays[n]
-                    values[10 * _LANES + n] = rays[_LANES + n]
+                    values[_KIND * _LANES + n] = kind[pr, pc] - 1
+                    values[_RAY * _LANES + n] = rays[n]
+                    values[(_RAY + 1) * _LANES + n] = rays[_LANES + n]
                 if detail is not None:
                     # Apart, because the code alone slows the loop above, and small images show no grain.
                     if fade > np.float32(0.0):
@@ -260,13 +318,24 @@ def shade_surfaces(
                             slopes[4 * _LANES + n] += along_u
                             slopes[5 * _LANES + n] += along_v
                     _tilt_lanes(corners, slopes, values)
-                _shade_lanes(values, polynomial, light_vector, light_rgb, perspective)
+                _shade_lanes(values, polynomial, perspective)
+                if any_point:
+                    _place_lanes(corners, weights, perspective, values)
+                for m in range(lights):
+                    if m > 0:
+                        for n in range(_LANES):
+                            values[_LIT * _LANES + n] = lit[m * _LANES + n]
+                    if _is_point(light_position, m):
+                        _add_point_light(values, _row(light_position, m), _row(light_colour, m))
+                    else:
+                        _add_light_at_infinity(values, _row(light_position, m), _row(light_colour, m))
                 for n in range(waiting):
                     pr, pc = pixel[n, 0], pixel[n, 1]
                     if not edge[pr, pc]:
-                        image[pr, pc, 0] = _byte(values[11 * _LANES + n], encode)
-                        image[pr, pc, 1] = _byte(values[12 * _LANES + n], encode)
-                        image[pr, pc, 2] = _byte(values[13 * _LANES + n], encode)
+                        red, green, blue = _three(values, _COLOUR, n)
+                        image[pr, pc, 0] = _byte(red, encode)
+                        image[pr, pc, 1] = _byte(green, encode)
+                        image[pr, pc, 2] = _byte(blue, encode)
                 waiting = 0
 
 
@@ -311,23 +380,51 @@ def _tilt_lanes(corners: F32, slopes: F32, values: F32) -> None:
 
 
 @_compile
-def _shade_lanes(values: F32, polynomial: F32, light_vector: F32, light_rgb: F32, perspective: bool) -> None:
-    """Rows of ``values``: 0-2 normal, 3 occlusion, 4 light, 5-7 albedo, 8 material, 9-10 ray; colour goes to 11-13."""
+def _shade_lanes(values: F32, polynomial: F32, perspective: bool) -> None:
+    """Make the normals unit and the rays unit vectors to the viewer, and start the colours: the light from around."""
     sh = _light(polynomial, 0), _light(polynomial, 1), _light(polynomial, 2)
-    light, light_colour = _rgb(light_vector), _rgb(light_rgb)
     for n in range(_LANES):
-        red, green, blue = shade(
-            (values[n], values[_LANES + n], values[2 * _LANES + n]),
-            values[3 * _LANES + n],
-            values[4 * _LANES + n],
-            (values[5 * _LANES + n], values[6 * _LANES + n], values[7 * _LANES + n]),
-            towards_viewer(values[9 * _LANES + n], values[10 * _LANES + n], perspective),
-            values[8 * _LANES + n],
-            sh, light, light_colour,
-        )  # fmt: skip
-        values[11 * _LANES + n] = red
-        values[12 * _LANES + n] = green
-        values[13 * _LANES + n] = blue
+        normal = unit(_three(values, _NORMAL, n))
+        viewer = towards_viewer(values[_RAY * _LANES + n], values[(_RAY + 1) * _LANES + n], perspective)
+        colour = from_around(normal, values[_SEEN * _LANES + n], _three(values, _ALBEDO, n), sh)
+        _put(values, _NORMAL, n, normal)
+        _put(values, _VIEWER, n, viewer)
+        _put(values, _COLOUR, n, colour)
+
+
+@_compile
+def _place_lanes(corners: F32, weights: NDArray[np.float64], perspective: bool, values: F32) -> None:
+    """Write the points that the rays meet."""
+    for n in range(_LANES):
+        a, b, c = corners[2 * _LANES + n], corners[5 * _LANES + n], corners[8 * _LANES + n]
+        z = a + np.float32(weights[n]) * (b - a) + np.float32(weights[_LANES + n]) * (c - a)
+        ray = values[_RAY * _LANES + n], values[(_RAY + 1) * _LANES + n]
+        _put(values, _POINT, n, position_at(ray, z, perspective))
+
+
+# Two loops, because a condition within one would keep it from vector registers.
+@_compile
+def _add_light_at_infinity(values: F32, direction: RGB, light_colour: RGB) -> None:
+    for n in range(_LANES):
+        _add(values, n, values[_LIT * _LANES + n], direction, light_colour)
+
+
+@_compile
+def _add_point_light(values: F32, position: RGB, light_colour: RGB) -> None:
+    for n in range(_LANES):
+        direction, left = towards_point(position, _three(values, _POINT, n))
+        _add(values, n, values[_LIT * _LANES + n] * left, direction, light_colour)
+
+
+@inline
+def _add(values: F32, n: int, lit: np.float32, direction: RGB, light_colour: RGB) -> None:
+    """Add a light to the colour of lane n."""
+    added = from_light(
+        _three(values, _NORMAL, n), values[_SEEN * _LANES + n], lit, _three(values, _ALBEDO, n),
+        _three(values, _VIEWER, n), values[_KIND * _LANES + n], direction, light_colour,
+    )  # fmt: skip
+    red, green, blue = _three(values, _COLOUR, n)
+    _put(values, _COLOUR, n, (red + added[0], green + added[1], blue + added[2]))
 
 
 @inline
@@ -350,8 +447,8 @@ def shade_edges(
     iris_radius: np.float32,
     iris_rgb: F32,
     polynomial: F32,
-    light_vector: F32,
-    light_rgb: F32,
+    light_position: F32,
+    light_colour: F32,
     intrinsics: NDArray[np.float64],
     projection: int,
     background: NDArray[np.uint8],
@@ -370,7 +467,7 @@ def shade_edges(
     """
     height, width = triangle_id.shape
     perspective = projection == PERSPECTIVE
-    iris, light, light_colour = _rgb(iris_rgb), _rgb(light_vector), _rgb(light_rgb)
+    iris = _rgb(iris_rgb)
     sh = _light(polynomial, 0), _light(polynomial, 1), _light(polynomial, 2)
     cx, cy = intrinsics[0, 2], intrinsics[1, 2]
     across, down = 1.0 / intrinsics[0, 0], 1.0 / intrinsics[1, 1]
@@ -411,9 +508,9 @@ def shade_edges(
                     w1, w2 = weights_on_ray(point(camera, ia), point(camera, ib), point(camera, ic), u, v, perspective)
                     f1, f2 = np.float32(w1), np.float32(w2)
                     f0 = one - f1 - f2
-                    normal = _interpolate(attributes, 0, ia, ib, ic, f0, f1, f2)
+                    normal = _interpolate(attributes, _NORMAL, ia, ib, ic, f0, f1, f2)
                     if detail is None:
-                        albedo = _interpolate(attributes, 5, ia, ib, ic, f0, f1, f2)
+                        albedo = _interpolate(attributes, _ALBEDO, ia, ib, ic, f0, f1, f2)
                     else:
                         u0, v0, u1, v1, u2, v2 = _six(corner_uv, t)
                         tu, tv = f0 * u0 + f1 * u1 + f2 * u2, f0 * v0 + f1 * v1 + f2 * v2
@@ -431,12 +528,22 @@ def shade_edges(
                         albedo = eye_paint(direction, iris_radius, iris, albedo)
                     surface_key[found] = key
                     surface_kind[found] = kind
-                    surface_colour[found, 0], surface_colour[found, 1], surface_colour[found, 2] = shade(
-                        normal,
-                        f0 * attributes[ia, 3] + f1 * attributes[ib, 3] + f2 * attributes[ic, 3],
-                        f0 * attributes[ia, 4] + f1 * attributes[ib, 4] + f2 * attributes[ic, 4],
-                        albedo, towards_viewer(u, v, perspective), kind, sh, light, light_colour,
-                    )  # fmt: skip
+                    normal = unit(normal)
+                    seen = f0 * attributes[ia, _SEEN] + f1 * attributes[ib, _SEEN] + f2 * attributes[ic, _SEEN]
+                    viewer = towards_viewer(u, v, perspective)
+                    shown = from_around(normal, seen, albedo, sh)
+                    for m in range(len(light_position)):
+                        k = _column(m)
+                        lit = f0 * attributes[ia, k] + f1 * attributes[ib, k] + f2 * attributes[ic, k]
+                        light = _row(light_position, m)
+                        if _is_point(light_position, m):
+                            z = f0 * camera[ia, 2] + f1 * camera[ib, 2] + f2 * camera[ic, 2]
+                            place = position_at((np.float32(u), np.float32(v)), z, perspective)
+                            light, left = towards_point(light, place)
+                            lit *= left
+                        added = from_light(normal, seen, lit, albedo, viewer, kind, light, _row(light_colour, m))
+                        shown = shown[0] + added[0], shown[1] + added[1], shown[2] + added[2]
+                    surface_colour[found, 0], surface_colour[found, 1], surface_colour[found, 2] = shown
                 # Clamped before averaging, so that a highlight's edge is anti-aliased as it is seen.
                 red += weight * min(surface_colour[found, 0], one)
                 green += weight * min(surface_colour[found, 1], one)

@@ -39,12 +39,12 @@ class Lights:
 
     sh: Tensor
     """(B, 9, 3)."""
-    direction: Tensor
-    """(B, 3) unit vectors towards the light."""
+    position: Tensor
+    """(B, M, 4) homogeneous: x, y, z mm and 1 of a point light; a unit vector towards it and 0 of one at infinity."""
     colour: Tensor
-    """(B, 3)."""
+    """(B, M, 3)."""
     lit: Tensor | None = None
-    """(B, V) share of that light which reaches the vertices, as of :mod:`facegen.imaging.shadows`; ``None`` for all."""
+    """(B, M, V) share of each that reaches the vertices, as of :mod:`facegen.imaging.shadows`; ``None`` for all."""
 
 
 @dataclass(frozen=True)
@@ -148,9 +148,9 @@ class DifferentiableRenderer:
             vertices=camera,
             normals=vertex_normals(camera, self._surface.triangles, self._surface.incident),
             perspective=cameras.perspective,
-            iris=torch.zeros_like(lights.colour) if skin.iris is None else skin.iris,
+            iris=torch.zeros_like(lights.colour[:, 0]) if skin.iris is None else skin.iris,
             polynomial=light_polynomial(lights.sh),
-            light=lights.direction,
+            light_position=lights.position,
             light_colour=lights.colour,
             albedo=skin.albedo,
             texture=skin.texture,

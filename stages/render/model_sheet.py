@@ -143,8 +143,8 @@ class ModelSheet:
                 rotation, np.array([[0.0, 8.0, 0.0]]), model.pivot.astype(np.float64), np.array([_DISTANCE])
             )[0],
             light_sh=_LIGHT,
-            light_direction=np.array([0.45, -0.62, -0.64], np.float32),
-            light_colour=np.array([0.72, 0.68, 0.62], np.float32),
+            light_position=np.array([[0.45, -0.62, -0.64, 0.0]], np.float32),
+            light_colour=np.array([[0.72, 0.68, 0.62]], np.float32),
             background=np.full((self.cell, self.cell, 3), _BACKGROUND, np.uint8),
             texture=texture,
             relief=relief,

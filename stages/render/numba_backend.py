@@ -38,8 +38,7 @@ class NumbaRenderer(Renderer):
         self._encode = srgb_encoding()
         triangles, count = model.topology.triangles.view(np.uint32), model.topology.vertex_count
         self._rasteriser = Rasteriser(triangles, count, height, width)
-        self._attributes = np.zeros((count, 8), np.float32)
-        self._all_lit = np.ones(count, np.float32)
+        self._attributes = np.zeros((count, 0), np.float32)
         self._key = np.empty((height, width), np.float32)
         self._kind = np.empty((height, width), np.uint8)
         self._edge = np.empty((height, width), np.uint8)
@@ -53,7 +52,7 @@ class NumbaRenderer(Renderer):
             RenderError: when the arrays of ``view`` do not fit the model or the image size.
         """
         check_view(view, self.model, self.height, self.width)
-        mesh = CameraMesh.from_model(view.vertices, self.model.topology.triangles, view.extrinsics)
+        mesh = view.mesh or CameraMesh.from_model(view.vertices, self.model.topology.triangles, view.extrinsics)
         surface = self._surface
         image = np.empty((self.height, self.width, 3), np.uint8)
         triangle_id = np.empty((self.height, self.width), np.int32)
@@ -64,14 +63,17 @@ class NumbaRenderer(Renderer):
         mark_edges(triangle_id, self._key, surface.material, self._kind, self._edge)
         rasteriser.fill_near_edges(self._edge, self._fine_triangle, self._fine_key)
         textured = view.texture is not None
-        lit = self._all_lit if view.lit is None else view.lit
+        lights, count = len(view.light_position), len(mesh.vertices)
+        if self._attributes.shape[1] != 7 + lights:
+            self._attributes = np.zeros((count, 7 + lights), np.float32)
+        lit = np.ones((lights, count), np.float32) if view.lit is None else view.lit
         pack_attributes(mesh.normals, surface.occlusion, lit, None if textured else view.albedo, self._attributes)
         detail = None
         if view.texture is not None:
             detail = self._detail.of(view.texture, view.relief, mesh, view.intrinsics, view.projection)
         light = (
             light_polynomial(view.light_sh),
-            view.light_direction,
+            view.light_position,
             view.light_colour,
             view.intrinsics,
             view.projection,

@@ -16,9 +16,13 @@ from facegen.imaging.normals import vertex_normals
 from facegen.imaging.visibility import barycentric_coordinates
 from facegen.morphable.model import MorphableModel
 from facegen.stages.render.opengl import PACKAGES, Platform, choose_platform
-from facegen.stages.render.renderer import Frame, Renderer, View
+from facegen.stages.render.renderer import Frame, Renderer, View, check_lights
+from facegen.stages.render.shading import METRE
 
 Float = NDArray[np.float32]
+
+MOST_LIGHTS = 4
+"""Of each kind: pyrender leaves out the others."""
 
 ROUGHNESS = 0.6
 """Perceptual roughness of the skin's highlight in pyrender's shading."""
@@ -38,10 +42,11 @@ _Y00 = 0.5 / np.sqrt(np.pi)
 class PyrenderRenderer(Renderer):
     """Renders with pyrender on OSMesa or EGL.
 
-    The image is pyrender's metallic-roughness shading with four samples a pixel: the directional light, and of the
-    spherical-harmonic light its constant part as ambient. The triangle number is sampled at each pixel's centre.
-    Colours are those of the vertices, interpolated: of a model with a texture, what that has at the vertices; relief
-    is not drawn.
+    The image is pyrender's metallic-roughness shading with four samples a pixel: the lights, and of the
+    spherical-harmonic light its constant part as ambient. Its point lights, too, fall off with the square of the
+    distance, in units of the scene: times 1000² they are ours everywhere. The triangle number is sampled at each
+    pixel's centre. Colours are those of the vertices, interpolated: of a model with a texture, what that has at the
+    vertices; relief is not drawn.
 
     Args:
         model: the face model.
@@ -81,7 +86,7 @@ class PyrenderRenderer(Renderer):
             metallicFactor=0.0, roughnessFactor=ROUGHNESS, baseColorFactor=np.ones(4), doubleSided=False
         )
         self._shaded = parts.DynamicMesh(triangles, model.topology.vertex_count, True, material)
-        self._light = self._shaded.scene.add(pyrender.DirectionalLight())
+        self._light_classes = pyrender.DirectionalLight, pyrender.PointLight
         # A flat colour per triangle needs corners of its own.
         corners = np.arange(3 * len(triangles), dtype=np.int32).reshape(-1, 3)
         self._numbered = parts.DynamicMesh(corners, corners.size, False, material)
@@ -92,7 +97,8 @@ class PyrenderRenderer(Renderer):
         """Render one face; see :class:`facegen.stages.render.renderer.Frame`.
 
         Raises:
-            RenderError: the view's arrays do not fit the model or the image size.
+            RenderError: the view's arrays do not fit the model or the image size, or it has more lights than pyrender
+                draws.
         """
         albedo = self._check(view)
         mesh = CameraMesh.from_model(view.vertices, self.model.topology.triangles, view.extrinsics)
@@ -129,6 +135,12 @@ class PyrenderRenderer(Renderer):
             raise RenderError(
                 f"view.background: expected shape {(self.height, self.width, 3)}, found {view.background.shape}"
             )
+        check_lights(view, expected[0])
+        # Lights of no colour are not drawn.
+        is_point = view.light_position[view.light_colour.any(axis=1), 3] == 1
+        for count, kind in ((is_point.sum(), "point lights"), ((~is_point).sum(), "lights at infinity")):
+            if count > MOST_LIGHTS:
+                raise RenderError(f"pyrender draws at most {MOST_LIGHTS} {kind}, the view has {count}")
         return view.albedo
 
     def _visibility(self, view: View, camera_vertices: Float) -> tuple[NDArray[np.int32], Float]:
@@ -164,10 +176,8 @@ class PyrenderRenderer(Renderer):
         self._shaded.look_through(camera)
         scene = self._shaded.scene
         scene.ambient_light = np.maximum(view.light_sh[0] * _Y00, 0.0)
-        scene.set_pose(self._light, _towards(view.light_direction * _FLIP))
-        self._light.light.color = np.asarray(view.light_colour, np.float64)
-        # pyrender divides the albedo by π; our light is what a white surface shows.
-        self._light.light.intensity = float(np.pi)
+        lights = zip(view.light_position, view.light_colour, strict=True)
+        self._shaded.shine([self._light(position, colour) for position, colour in lights if colour.any()])
         flags = self._flags
         rgba, _ = self._context._renderer.render(scene, flags.RGBA | flags.OFFSCREEN)
         # Averaging the samples has left the colours multiplied by the coverage.
@@ -175,6 +185,17 @@ class PyrenderRenderer(Renderer):
         image = rgba[..., :3] + (uncovered * view.background + 127) // 255
         clipped: NDArray[np.uint8] = np.minimum(image, 255).astype(np.uint8)
         return clipped
+
+    def _light(self, position: Float, colour: Float) -> tuple[Any, NDArray[np.float64]]:
+        """One of pyrender's lights, and its pose (4, 4)."""
+        at_infinity, at_point = self._light_classes
+        place, colour = position[:3] * _FLIP, np.asarray(colour, np.float64)
+        # pyrender divides the albedo by π; our light is what a white surface shows.
+        if position[3] == 0:
+            return at_infinity(color=colour, intensity=np.pi), _towards(place)
+        pose = np.eye(4)
+        pose[:3, 3] = place
+        return at_point(color=colour, intensity=np.pi * METRE**2), pose
 
     def _camera(self, view: View, camera_vertices: Float) -> Any:
         """The view's camera with clipping planes around the mesh; ``None`` when the mesh lies behind it."""

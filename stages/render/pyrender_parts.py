@@ -5,6 +5,7 @@ Importing this module imports pyrender and PyOpenGL: call :func:`facegen.stages.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from unittest.mock import patch
 
@@ -50,9 +51,10 @@ class DynamicMesh:
             indices=triangles,
             material=material,
         )
-        self.scene = pyrender.Scene(bg_color=np.zeros(4), ambient_light=np.zeros(3))
+        self.scene = OrderedScene(bg_color=np.zeros(4), ambient_light=np.zeros(3))
         self.scene.add(pyrender.Mesh([self._primitive]))
         self._camera_node: Any = None
+        self._light_nodes: list[Any] = []
 
     def update(self, positions: Float, colours: Float | None = None, normals: Float | None = None) -> None:
         """Replace vertex data; what is ``None`` stays. The OpenGL context must be current.
@@ -77,12 +79,27 @@ class DynamicMesh:
             if self._normals:
                 self._primitive.normals = self._vertices[:, 3:6]
 
+    def shine(self, lights: Sequence[tuple[Any, NDArray[np.float64]]]) -> None:
+        """Replace the lights: pyrender's, each with its pose (4, 4)."""
+        for node in self._light_nodes:
+            self.scene.remove_node(node)
+        self._light_nodes = [self.scene.add(light, pose=pose) for light, pose in lights]
+
     def look_through(self, camera: Any) -> None:
         """Draw with this camera, which sits at the origin of the scene."""
         if self._camera_node is None:
             self._camera_node = self.scene.add(camera)
         else:
             self._camera_node.camera = camera
+
+
+class OrderedScene(pyrender.Scene):  # type: ignore[misc]
+    """A scene whose lights are added up in the order in which they came, whatever their places in memory are."""
+
+    @property
+    def light_nodes(self) -> list[Any]:
+        """The nodes of the lights."""
+        return [node for node in self._digraph.nodes if getattr(node, "light", None) is not None]
 
 
 class SingleSampleRenderer(pyrender.Renderer):  # type: ignore[misc]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -34,10 +35,10 @@ class View:
     """(4, 4) model frame to camera frame."""
     light_sh: Float
     """(9, 3) see :class:`facegen.batch.Samples`."""
-    light_direction: Float
-    """(3,) camera frame."""
+    light_position: Float
+    """(M, 4) of the lights, camera frame, homogeneous; likewise."""
     light_colour: Float
-    """(3,) linear RGB."""
+    """(M, 3) linear RGB."""
     background: NDArray[np.uint8]
     """(H, W, 3) sRGB."""
     texture: NDArray[np.uint8] | None = None
@@ -45,7 +46,9 @@ class View:
     relief: NDArray[np.int8] | None = None
     """(S', S', 2) slopes times 64, see :class:`facegen.morphable.relief.Relief`; only with a texture."""
     lit: Float | None = None
-    """(V,) share of the directional light that reaches the vertices, 0 … 1; ``None`` for all of it everywhere."""
+    """(M, V) share of each light that reaches the vertices, 0 … 1; ``None`` for all of it everywhere."""
+    mesh: CameraMesh | None = None
+    """The face in the camera frame, as ``vertices`` and ``extrinsics`` make it, where someone has needed it already."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Renderer(ABC):
 
     name: ClassVar[str]
     draws_shadows: ClassVar[bool]
-    """Whether it heeds which vertices the directional light reaches."""
+    """Whether it heeds which vertices the lights reach."""
     draws_textures: ClassVar[bool]
     """Whether it takes the colours of a model with a texture from that, instead of from the vertices."""
 
@@ -79,6 +82,10 @@ class Renderer(ABC):
     @abstractmethod
     def render(self, view: View) -> Frame:
         """Render one face. The arrays of the result belong to the caller."""
+
+    def render_views(self, views: Sequence[View]) -> list[Frame]:
+        """Render many faces: what :meth:`render` makes of each, bit for bit, in their order."""
+        return [self.render(view) for view in views]
 
     def close(self) -> None:  # noqa: B027 - most back-ends hold nothing
         """Release what the back-end holds outside Python's memory."""
@@ -104,9 +111,27 @@ def check_view(view: View, model: MorphableModel, height: int, width: int) -> No
         if array.ndim != 3 or not array.size or array.shape[2] != depth or array.dtype != kind:
             found = f"shape {array.shape} and type {array.dtype}"
             raise RenderError(f"{name} of {found}, expected (S, S, {depth}) and {kind.__name__}")
-    if view.lit is not None and view.lit.shape != (count,):
-        raise RenderError(f"the model has {count} vertices, the view {view.lit.shape[0]} shares of light")
+    check_lights(view, count)
     if view.relief is not None and view.texture is None:
         raise RenderError("the view has a relief but no texture")
     if view.background.shape != (height, width, 3):
         raise RenderError(f"background of shape {view.background.shape}, expected {(height, width, 3)}")
+
+
+def check_lights(view: View, count: int) -> None:
+    """Refuse lights that do not fit together, or a model of ``count`` vertices.
+
+    Raises:
+        RenderError: their arrays have other shapes than :class:`View` says, or a light is neither a point nor at
+            infinity.
+    """
+    position, colour, lit = view.light_position, view.light_colour, view.lit
+    if position.ndim != 2 or not len(position) or position.shape[1] != 4:
+        raise RenderError(f"positions of lights of shape {position.shape}, expected (M, 4)")
+    kinds = position[:, 3].tolist()
+    if not {0.0, 1.0}.issuperset(kinds):
+        raise RenderError(f"a light's position ends in {kinds}, expected 1 (a point) or 0 (at infinity)")
+    if colour.shape != (len(position), 3):
+        raise RenderError(f"colours of lights of shape {colour.shape}, expected {(len(position), 3)}")
+    if lit is not None and lit.shape != (len(position), count):
+        raise RenderError(f"shares of light of shape {lit.shape}, expected {(len(position), count)}")

@@ -1,5 +1,7 @@
 """The light on a point of skin, eye or wet surface: scalar functions, linear RGB.
 
+A point shows what the spherical harmonics give it (:func:`from_around`) and what each light adds (:func:`from_light`).
+
 They take scalars and tuples only and have no branches (but for the eye's paint): so the compiler puts them into the
 loops of :mod:`facegen.stages.render.deferred`, eight or sixteen pixels at a time. A function that took arrays would
 count references, at the price of all its arithmetic.
@@ -18,6 +20,12 @@ from facegen.stages.render.surface import LASH, LIP, SKIN
 F32 = NDArray[np.float32]
 RGB = tuple[np.float32, np.float32, np.float32]
 Light = tuple[np.float32, ...]
+
+METRE = 1000.0
+"""mm at which a point light adds its colour to a white surface that faces it."""
+
+NEAREST = 1.0
+"""mm: nearer than this a point light grows no brighter."""
 
 # No reassociation and no approximate reciprocals: the same bits in a scalar and in a vector register, on any processor
 # that fuses multiplication and addition.
@@ -95,68 +103,110 @@ def _polynomial(c: Light, x: np.float32, y: np.float32, z: np.float32) -> np.flo
 
 
 @inline
-def _diffuse(
-    albedo: np.float32, ambient: np.float32, seen: np.float32, lambert: np.float32, wrap: np.float32, light: np.float32
-) -> np.float32:
-    """One colour of the diffuse light.
-
-    What bounces inside a hollow takes its walls' colour (after Jimenez et al. 2016, "Practical realtime strategies for
-    accurate indirect occlusion"); the directional light wraps around the terminator.
-    """
-    one, zero = np.float32(1.0), np.float32(0.0)
-    bounced = one + np.float32(0.5) * (one - seen) * albedo
-    return albedo * (max(ambient, zero) * seen * bounced + light * (max(lambert + wrap, zero) / (one + wrap)))
+def unit(normal: RGB) -> RGB:
+    """A vector of any length but zero, at length 1."""
+    x, y, z = normal
+    scale = np.float32(1.0) / np.float32(math.sqrt(x * x + y * y + z * z + np.float32(1e-20)))
+    return x * scale, y * scale, z * scale
 
 
 @inline
-def shade(
+def _bounced(albedo: np.float32, ambient: np.float32, seen: np.float32) -> np.float32:
+    """One colour of the light from all around.
+
+    What bounces inside a hollow takes its walls' colour (after Jimenez et al. 2016, "Practical realtime strategies for
+    accurate indirect occlusion").
+    """
+    one, zero = np.float32(1.0), np.float32(0.0)
+    bounced = one + np.float32(0.5) * (one - seen) * albedo
+    return albedo * (max(ambient, zero) * seen * bounced)
+
+
+@inline
+def from_around(normal: RGB, seen: np.float32, albedo: RGB, sh: tuple[Light, Light, Light]) -> RGB:
+    """Linear RGB that the spherical harmonics give a surface point, dimmed by the occlusion.
+
+    Args:
+        normal: unit vector, camera frame.
+        seen: share of the sky that the point sees.
+        albedo: linear RGB.
+        sh: rows of :func:`light_polynomial`.
+    """
+    nx, ny, nz = normal
+    return (
+        _bounced(albedo[0], _polynomial(sh[0], nx, ny, nz), seen),
+        _bounced(albedo[1], _polynomial(sh[1], nx, ny, nz), seen),
+        _bounced(albedo[2], _polynomial(sh[2], nx, ny, nz), seen),
+    )
+
+
+@inline
+def position_at(ray: tuple[np.float32, np.float32], z: np.float32, perspective: bool) -> RGB:
+    """The point of depth z on a ray, camera frame, mm; see :func:`facegen.imaging.visibility.weights_on_ray`."""
+    scale = z if perspective else np.float32(1.0)
+    return ray[0] * scale, ray[1] * scale, z
+
+
+@inline
+def towards_point(light: RGB, point: RGB) -> tuple[RGB, np.float32]:
+    """Unit vector from a point to a light at a point, mm, and how much of the light's colour is left there.
+
+    Nearer than :data:`NEAREST` it grows no brighter, and at the light itself the vector is zero.
+    """
+    x, y, z = light[0] - point[0], light[1] - point[1], light[2] - point[2]
+    squared = max(x * x + y * y + z * z, np.float32(NEAREST * NEAREST))
+    scale = np.float32(1.0) / np.float32(math.sqrt(squared))
+    return (x * scale, y * scale, z * scale), np.float32(METRE * METRE) / squared
+
+
+@inline
+def towards_light(position: RGB, is_point: bool, point: RGB) -> tuple[RGB, np.float32]:
+    """As :func:`towards_point`, but a light that is no point is at infinity, and ``position`` the unit vector to it."""
+    return towards_point(position, point) if is_point else (position, np.float32(1.0))
+
+
+@inline
+def _wrapped(lambert: np.float32, wrap: np.float32) -> np.float32:
+    return max(lambert + wrap, np.float32(0.0)) / (np.float32(1.0) + wrap)
+
+
+@inline
+def from_light(
     normal: RGB,
     seen: np.float32,
     lit: np.float32,
     albedo: RGB,
     viewer: RGB,
     kind: int,
-    sh: tuple[Light, Light, Light],
     light: RGB,
     light_colour: RGB,
 ) -> RGB:
-    """Linear RGB of a surface point; vectors in the camera frame.
+    """Linear RGB that one light gives a surface point; vectors in the camera frame.
 
-    Spherical harmonics dimmed by the occlusion, a directional light that wraps around skin, red most, and a
-    Blinn-Phong highlight with Schlick's Fresnel term at F0 = 0.028 (0.04 for eyes and what is wet, none for lashes).
+    It wraps around the terminator of skin, red most, and has a Blinn-Phong highlight with Schlick's Fresnel term at
+    F0 = 0.028 (0.04 for eyes and what is wet, none for lashes).
 
     Args:
-        normal: of any length but zero.
-        seen: share of the sky that the point sees; a hollow dims the directional light as well.
-        lit: share of the directional light that nothing keeps from the point.
+        normal: unit vector.
+        seen: share of the sky that the point sees; a hollow dims the light.
+        lit: share of the light that nothing keeps from the point, times what is left of it after the way.
         albedo: linear RGB.
         viewer: unit vector to the viewer.
         kind: material.
-        sh: rows of :func:`light_polynomial`.
-        light: unit vector to the directional light.
+        light: unit vector to the light.
         light_colour: what it adds to a white surface that faces it.
     """
     one, zero = np.float32(1.0), np.float32(0.0)
     nx, ny, nz = normal
-    scale = one / np.float32(math.sqrt(nx * nx + ny * ny + nz * nz + np.float32(1e-20)))
-    nx, ny, nz = nx * scale, ny * scale, nz * scale
     # Compared as float32: the material comes in a row of floats, and mixed types would be compared as float64.
     material = np.float32(kind)
     lip = material == np.float32(LIP)
     skin = lip | (material == np.float32(SKIN))
     lambert = nx * light[0] + ny * light[1] + nz * light[2]
     direct_seen = _smooth(np.float32(0.15), np.float32(0.65), seen) * lit
-    light_r, light_g, light_b = (
-        light_colour[0] * direct_seen,
-        light_colour[1] * direct_seen,
-        light_colour[2] * direct_seen,
-    )
     wrap_r = np.float32(0.24) if skin else np.float32(0.05)
     wrap_g = np.float32(0.16) if skin else np.float32(0.05)
     wrap_b = np.float32(0.08) if skin else np.float32(0.05)
-    red = _diffuse(albedo[0], _polynomial(sh[0], nx, ny, nz), seen, lambert, wrap_r, light_r)
-    green = _diffuse(albedo[1], _polynomial(sh[1], nx, ny, nz), seen, lambert, wrap_g, light_g)
-    blue = _diffuse(albedo[2], _polynomial(sh[2], nx, ny, nz), seen, lambert, wrap_b, light_b)
 
     # With the half vector h = l + v between unit vectors: h·h = 2 + 2 l·v, n·h = n·l + n·v, v·h = 1 + l·v.
     one_lv = max(one + light[0] * viewer[0] + light[1] * viewer[1] + light[2] * viewer[2], np.float32(1e-6))
@@ -178,4 +228,8 @@ def shade(
     base = np.float32(0.028) if skin else np.float32(0.04)
     fresnel = base + (one - base) * grazing2 * grazing2 * grazing
     strength = zero if material == np.float32(LASH) else fresnel * lobe * min(max(lambert * np.float32(2.0), zero), one)
-    return red + strength * light_r, green + strength * light_g, blue + strength * light_b
+    return (
+        light_colour[0] * direct_seen * (albedo[0] * _wrapped(lambert, wrap_r) + strength),
+        light_colour[1] * direct_seen * (albedo[1] * _wrapped(lambert, wrap_g) + strength),
+        light_colour[2] * direct_seen * (albedo[2] * _wrapped(lambert, wrap_b) + strength),
+    )

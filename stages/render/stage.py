@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facegen.batch import Renders, Samples
+from facegen.errors import RenderError
 from facegen.imaging.landmarks import Landmarks, project_landmarks
-from facegen.imaging.mesh import CameraMesh
-from facegen.imaging.shadows import ShadowCaster
-from facegen.morphable.albedo import TextureAlbedo
+from facegen.imaging.occluders import NONE, OCCLUDERS, seen_triangles
 from facegen.morphable.model import MorphableModel
-from facegen.morphable.texture import level_for
 from facegen.stages.render.backends import make_renderer
 from facegen.stages.render.background import Backdrop
 from facegen.stages.render.config import RenderConfig
+from facegen.stages.render.decoding import Decoded, aligned_blocks, decode_block, decode_colours, decode_neutral
 from facegen.stages.render.effects.camera import CameraEffects, Drawn
 from facegen.stages.render.maps import AlbedoMaps
+from facegen.stages.render.objects.compositor import Compositor, PlacedThing
+from facegen.stages.render.objects.draw import Things
+from facegen.stages.render.objects.thing import Thing
 from facegen.stages.render.renderer import Frame, View
-
-DECODE_BLOCK = 16
-"""Faces decoded by one matrix product. Blocks are aligned to the face number and always full, so that a face's place in
-the product, and with it the last bit of its vertices, does not depend on the shard."""
+from facegen.stages.render.shadows import Shadows
 
 TEXELS_PER_PIXEL = 1.5
 """Least size of a texture, relative to the image's longer side: a face fills less of the atlas than of its portrait."""
@@ -35,6 +34,16 @@ BRIGHTEST = 1e6
 
 FARTHEST_VERTEX = 1e15
 """Largest coordinate of a vertex that is rendered, mm: squares of much larger ones overflow in float32."""
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """What is in a picture of one face."""
+
+    seed: int
+    """Of its background, its things and its camera's effects."""
+    view: View
+    things: Sequence[PlacedThing]
 
 
 class RenderStage:
@@ -47,7 +56,9 @@ class RenderStage:
         self._backdrop = Backdrop(config.background, *config.height_width)
         topology = model.topology
         casts = config.shadows and self._renderer.draws_shadows
-        self._shadows = ShadowCaster(topology.triangles.view(np.uint32), topology.vertex_count) if casts else None
+        self._shadows = Shadows(model, *config.height_width) if casts else None
+        self._things = Things(config.objects, model) if config.objects.any else None
+        self._compositor = Compositor(topology, *config.height_width)
         self._effects = CameraEffects(config.effects, *config.height_width)
         self._maps = None if config.maps is None else AlbedoMaps(model, config.maps.size)
         self._texels = TEXELS_PER_PIXEL * max(config.height_width) if self._renderer.draws_textures else None
@@ -70,19 +81,25 @@ class RenderStage:
             landmarks_2d=np.zeros((count, landmark_count, 2), np.float32),
             landmarks_3d=np.zeros((count, landmark_count, 3), np.float32),
             landmark_visible=np.zeros((count, landmark_count), np.bool_),
+            **self._no_objects(count),
             **self._empty_maps(count),
             **vars(drawn),
         )
-        for rows in _aligned_blocks(samples.face):
+        for rows in aligned_blocks(samples.face):
             # Overflow is no reason to warn: such a face fails, with its reason.
             with np.errstate(over="ignore", invalid="ignore"):
                 decoded = decode_block(self._model, samples, rows, self._texels)
-            for place, row in enumerate(rows):
-                reason = self._render_face(samples, row, decoded, place, drawn, renders)
-                renders.reason[row] = reason
-                renders.valid[row] = not reason
+            self._render_block(samples, rows, decoded, drawn, renders)
             self._add_maps(samples, [row for row in rows if renders.valid[row]], renders)
         return renders
+
+    def _no_objects(self, count: int) -> dict[str, NDArray[Any]]:
+        if self._things is None:
+            return {}
+        return {
+            "occluder": np.zeros((count, *self._config.height_width), np.uint8),
+            "object_present": np.zeros((count, len(OCCLUDERS) - 1), np.bool_),
+        }
 
     def _empty_maps(self, count: int) -> dict[str, NDArray[Any]]:
         if self._config.maps is None:
@@ -105,54 +122,70 @@ class RenderStage:
         out.uv_albedo[rows] = self._maps.true(samples.albedo[rows], samples.iris_colour[rows])
         out.uv_albedo_linear[rows] = self._maps.linear(decode_colours(self._model, samples, rows))
 
-    def _render_face(self, samples: Samples, row: int, decoded: Decoded, place: int, drawn: Drawn, out: Renders) -> str:
-        """Render into ``out`` at ``row`` what was decoded at ``place``; what went wrong, or an empty string."""
-        reason = _unusable(samples, row)
+    def _render_block(self, samples: Samples, rows: list[int], decoded: Decoded, drawn: Drawn, out: Renders) -> None:
+        """Render the faces of a block together, into ``out``; those that fail are left empty there, with a reason."""
+        scenes: dict[int, _Scene] = {}
+        for place, row in enumerate(rows):
+            scene = self._scene(samples, row, decoded, place, drawn)
+            if isinstance(scene, str):
+                out.reason[row] = scene
+            else:
+                scenes[row] = scene
+        frames = self._renderer.render_views([scene.view for scene in scenes.values()])
+        for (row, scene), frame in zip(scenes.items(), frames, strict=True):
+            if frame.triangle_id.max() < 0:
+                out.reason[row] = "no part of the face is in the image"
+            else:
+                self._finish(row, scene, frame, drawn, out)
+
+    def _scene(self, samples: Samples, row: int, decoded: Decoded, place: int, drawn: Drawn) -> _Scene | str:
+        """The face in ``row``, decoded at ``place``, with the things and the shadows it has; or why there is none."""
+        reason = _unusable(samples, row) or _undrawable(samples, row, decoded, place)
         if reason:
             return reason
-        vertices = decoded.vertices[place]
-        if not np.isfinite(vertices).all():
-            broken = int((~np.isfinite(vertices)).any(axis=1).sum())
-            return f"{broken} of {len(vertices)} vertices are not finite"
-        farthest = np.abs(vertices).max()
-        if farthest > FARTHEST_VERTEX:
-            return f"vertices are up to {farthest:.3g} mm from the origin, more than {FARTHEST_VERTEX:.0e}"
-        # A texture is finite whatever the coefficients are.
-        if not np.isfinite(samples.albedo[row] if decoded.albedo is None else decoded.albedo[place]).all():
-            return "the albedo is not finite"
         seed = int(samples.background_seed[row])
         view = View(
-            vertices=vertices,
+            vertices=decoded.vertices[place],
             albedo=None if decoded.albedo is None else decoded.albedo[place],
             iris_colour=samples.iris_colour[row],
             projection=int(samples.projection[row]),
             intrinsics=samples.intrinsics[row],
             extrinsics=samples.extrinsics[row],
             light_sh=samples.light_sh[row],
-            light_direction=samples.light_direction[row],
+            light_position=samples.light_position[row],
             light_colour=samples.light_colour[row],
             background=self._backdrop.draw(seed),
             texture=None if decoded.texture is None else decoded.texture[place],
             relief=None if decoded.relief is None else decoded.relief[place],
         )
         view = self._effects.before(drawn, row, view)
+        things: list[Thing] = []
+        if self._things is not None:
+            try:
+                things = self._things.draw(seed, view.vertices, lambda: decode_colours(self._model, samples, [row])[0])
+            except RenderError as error:
+                return str(error)
+        placed = [PlacedThing.of(thing, view.extrinsics, len(view.light_position)) for thing in things]
         if self._shadows is not None:
-            mesh = CameraMesh.from_model(vertices, self._model.topology.triangles, view.extrinsics)
-            radius = float(samples.light_radius[row])
-            lit = self._shadows.visibility(mesh.vertices, mesh.normals, view.light_direction, radius)
-            view = replace(view, lit=lit)
-        frame = self._renderer.render(view)
-        if frame.triangle_id.max() < 0:
-            return "no part of the face is in the image"
-        marks = landmarks_of(self._model, view, frame)
-        out.vertices[row] = vertices
-        out.image[row] = self._effects.after(drawn, row, seed, frame.image)
+            view, placed = self._shadows.cast(view, samples.light_radius[row], placed)
+        return _Scene(seed, view, placed)
+
+    def _finish(self, row: int, scene: _Scene, frame: Frame, drawn: Drawn, out: Renders) -> None:
+        """Write into ``out`` at ``row`` what follows from a rendered face."""
+        picture = self._compositor.draw(frame, scene.view, scene.things)
+        marks = landmarks_of(self._model, scene.view, frame, picture.occluder)
+        if out.occluder is not None and out.object_present is not None:
+            labels = [placed.thing.label for placed in scene.things]
+            out.occluder[row] = picture.occluder
+            out.object_present[row, [label - 1 for label in labels if label != NONE]] = True
+        out.valid[row] = True
+        out.vertices[row] = scene.view.vertices
+        out.image[row] = self._effects.after(drawn, row, scene.seed, picture.image)
         out.triangle_id[row] = frame.triangle_id
         out.barycentric[row] = frame.barycentric
         out.landmarks_2d[row] = marks.points_2d
         out.landmarks_3d[row] = marks.points_3d
         out.landmark_visible[row] = marks.visible
-        return ""
 
     def close(self) -> None:
         """Release what the renderer holds."""
@@ -168,106 +201,42 @@ def _unusable(samples: Samples, row: int) -> str:
         "intrinsics",
         "extrinsics",
         "light_sh",
-        "light_direction",
+        "light_position",
         "light_colour",
         "light_radius",
     ):
         if not np.isfinite(getattr(samples, name)[row]).all():
             return f"{name} is not finite"
+    farthest = np.abs(samples.light_position[row]).max()
+    if farthest > FARTHEST_VERTEX:
+        return f"a light is {farthest:.3g} mm from the camera, more than {FARTHEST_VERTEX:.0e}"
     brightest = max(np.abs(samples.light_sh[row]).max(), np.abs(samples.light_colour[row]).max())
     return "" if brightest <= BRIGHTEST else f"the light is {brightest:.3g}, more than {BRIGHTEST:.0e}"
 
 
-def landmarks_of(model: MorphableModel, view: View, frame: Frame) -> Landmarks:
-    """The landmarks of a rendered view."""
+def _undrawable(samples: Samples, row: int, decoded: Decoded, place: int) -> str:
+    """Why no renderer can be given the face that was decoded at ``place``; empty when it can."""
+    vertices = decoded.vertices[place]
+    if not np.isfinite(vertices).all():
+        broken = int((~np.isfinite(vertices)).any(axis=1).sum())
+        return f"{broken} of {len(vertices)} vertices are not finite"
+    farthest = np.abs(vertices).max()
+    if farthest > FARTHEST_VERTEX:
+        return f"vertices are up to {farthest:.3g} mm from the origin, more than {FARTHEST_VERTEX:.0e}"
+    # A texture is finite whatever the coefficients are.
+    finite = np.isfinite(samples.albedo[row] if decoded.albedo is None else decoded.albedo[place]).all()
+    return "" if finite else "the albedo is not finite"
+
+
+def landmarks_of(
+    model: MorphableModel, view: View, frame: Frame, occluder: NDArray[np.uint8] | None = None
+) -> Landmarks:
+    """The landmarks of a rendered view; those where ``occluder`` (H, W) covers the face are not visible."""
     return project_landmarks(
         model.topology.landmarks,
         frame.mesh,
-        frame.triangle_id,
+        seen_triangles(frame.triangle_id, occluder),
         frame.barycentric,
         view.intrinsics,
         view.projection,
     )
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """What the coefficients of n faces make: their shape, and their albedo as vertex colours or as textures."""
-
-    vertices: NDArray[np.float32]
-    """(n, V, 3) model frame, mm."""
-    albedo: NDArray[np.float32] | None = None
-    """(n, V, 3) linear RGB reflectance."""
-    texture: NDArray[np.uint8] | None = None
-    """(n, S, S, 3) sRGB reflectance."""
-    relief: NDArray[np.int8] | None = None
-    """(n, S', S', 2) slopes times 64."""
-
-
-def decode_block(model: MorphableModel, samples: Samples, rows: Sequence[int], texels: float | None = None) -> Decoded:
-    """Decode faces that share one block of :data:`DECODE_BLOCK`.
-
-    Args:
-        model: the model.
-        samples: a batch.
-        rows: (n,) which of its faces.
-        texels: texture of a model that has one: the least size that does; ``None`` for vertex colours.
-    """
-    block = _Block(samples, rows)
-    offset = None if samples.offset is None else block.full(samples.offset)
-    vertices = block.of(
-        model.decode(
-            block.full(samples.identity), block.full(samples.expression), block.full(samples.gaze), offset=offset
-        )
-    )
-    if texels is None or not isinstance(model.albedo, TextureAlbedo):
-        return Decoded(vertices, albedo=decode_colours(model, samples, rows))
-    # These do not depend on the batch.
-    albedo, expression, detail = samples.albedo[list(rows)], samples.expression[list(rows)], model.relief
-    return Decoded(
-        vertices,
-        texture=model.albedo.decode_texture(albedo, level_for(model.albedo.sizes, texels)),
-        relief=None if detail is None else detail.decode(albedo, expression, level_for(detail.sizes, texels)),
-    )
-
-
-def decode_neutral(model: MorphableModel, samples: Samples, rows: Sequence[int]) -> NDArray[np.float32]:
-    """(n, V, 3) mm, model frame: the faces of a block without expression, their eyes straight ahead."""
-    block = _Block(samples, rows)
-    offset = None if samples.offset is None else block.full(samples.offset)
-    still = np.zeros((DECODE_BLOCK, samples.expression.shape[1]), np.float32)
-    return block.of(
-        model.decode(block.full(samples.identity), still, np.zeros((DECODE_BLOCK, 2, 2), np.float32), offset=offset)
-    )
-
-
-def decode_colours(model: MorphableModel, samples: Samples, rows: Sequence[int]) -> NDArray[np.float32]:
-    """(n, V, 3) linear RGB at the vertices of the faces of a block."""
-    block = _Block(samples, rows)
-    return block.of(model.decode_albedo(block.full(samples.albedo)))
-
-
-class _Block:
-    """Places of faces that share one block of :data:`DECODE_BLOCK`, each at its face number's."""
-
-    def __init__(self, samples: Samples, rows: Sequence[int]) -> None:
-        self._rows = list(rows)
-        self._place = samples.face[self._rows] % DECODE_BLOCK
-
-    def full(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(DECODE_BLOCK, …) the faces' rows of a batch's array at their places, zeros elsewhere."""
-        block = np.zeros((DECODE_BLOCK, *values.shape[1:]), np.float32)
-        block[self._place] = values[self._rows]
-        return block
-
-    def of(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n, …) the faces' rows of a whole block."""
-        return block[self._place]
-
-
-def _aligned_blocks(face: NDArray[np.int64]) -> list[list[int]]:
-    """Rows of the batch, grouped by the block their face number falls in."""
-    blocks: dict[int, list[int]] = {}
-    for row, number in enumerate(face):
-        blocks.setdefault(int(number) // DECODE_BLOCK, []).append(row)
-    return list(blocks.values())

@@ -127,7 +127,7 @@ class TorchRenderer(Renderer):
             perspective=self._tensor(np.array([view.projection == PERSPECTIVE])),
             iris=self._tensor(view.iris_colour)[None],
             polynomial=light_polynomial(self._tensor(view.light_sh).to(torch.float64)[None]).to(torch.float32),
-            light=self._tensor(view.light_direction)[None],
+            light_position=self._tensor(view.light_position)[None],
             light_colour=self._tensor(view.light_colour)[None],
             albedo=None if view.albedo is None else self._tensor(view.albedo)[None],
             texture=texture,

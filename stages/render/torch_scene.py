@@ -13,7 +13,18 @@ from facegen.imaging.mesh_torch import incident_triangles
 from facegen.morphable.model import MorphableModel
 from facegen.morphable.relief import STEPS
 from facegen.stages.render.surface import EYE, surface_of
-from facegen.stages.render.torch_shading import bilinear, eye_paint, grain, shade, tilted, towards_viewer
+from facegen.stages.render.torch_shading import (
+    bilinear,
+    eye_paint,
+    from_around,
+    from_light,
+    grain,
+    position_at,
+    tilted,
+    towards_light,
+    towards_viewer,
+    unit,
+)
 
 
 class SurfaceTensors:
@@ -64,10 +75,10 @@ class Scene:
     """(B, 3) linear RGB."""
     polynomial: Tensor
     """(B, 3, 10) of :func:`facegen.stages.render.torch_shading.light_polynomial`."""
-    light: Tensor
-    """(B, 3) unit vectors to the directional light, camera frame."""
+    light_position: Tensor
+    """(B, M, 4) of the lights, camera frame, homogeneous."""
     light_colour: Tensor
-    """(B, 3) linear RGB."""
+    """(B, M, 3) linear RGB."""
     albedo: Tensor | None = None
     """(B, V, 3) linear RGB; ``None`` where a texture stands for it."""
     texture: Tensor | None = None
@@ -77,7 +88,7 @@ class Scene:
     fade: Tensor | None = None
     """(B,) factor of the grain; ``None`` for none."""
     lit: Tensor | None = None
-    """(B, V) share of the directional light that reaches the vertices; ``None`` for all."""
+    """(B, M, V) share of each light that reaches the vertices; ``None`` for all."""
 
 
 @dataclass(frozen=True)
@@ -119,17 +130,21 @@ def shade_points(surface: SurfaceTensors, scene: Scene, points: Points) -> Tenso
         albedo = albedo.index_put((eye,), painted)
     # One row for all points of one face saves memory.
     owner = face if len(scene.vertices) > 1 else face[:1]
-    return shade(
-        normal,
-        _blend(surface.occlusion[corner][..., None], weights)[:, 0],
-        None if scene.lit is None else _blend(scene.lit[face[:, None], corner][..., None], weights)[:, 0],
-        albedo,
-        towards_viewer(points.ray, scene.perspective[face]),
-        material,
-        scene.polynomial[owner],
-        scene.light[owner],
-        scene.light_colour[owner],
-    )
+    normal, seen = unit(normal), _blend(surface.occlusion[corner][..., None], weights)[:, 0]
+    perspective = scene.perspective[face]
+    viewer = towards_viewer(points.ray, perspective)
+    place = position_at(
+        points.ray, _blend(scene.vertices[face[:, None], corner, 2:], weights)[:, 0], perspective
+    )  # fmt: skip
+    colour = from_around(normal, seen, albedo, scene.polynomial[owner])
+    for m in range(scene.light_position.shape[1]):
+        light, lit = towards_light(scene.light_position[owner, m], place)
+        if scene.lit is not None:
+            lit = lit * _blend(scene.lit[face[:, None], m, corner][..., None], weights)
+        colour = colour + from_light(
+            normal, seen, lit, albedo, viewer, material, light, scene.light_colour[owner, m]
+        )  # fmt: skip
+    return colour
 
 
 def _blend(corners: Tensor, weights: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from facegen.stages.render.shading import METRE, NEAREST
 from facegen.stages.render.surface import LASH, LIP, SKIN
 
 _LEAST = 1e-30
@@ -50,6 +51,11 @@ def towards_viewer(ray: Tensor, perspective: Tensor) -> Tensor:
     return unit
 
 
+def unit(normal: Tensor) -> Tensor:
+    """Vectors (N, 3) of any length but zero, at length 1."""
+    return normal / torch.sqrt((normal * normal).sum(dim=1, keepdim=True) + 1e-20)
+
+
 def _smooth(low: float, high: float, x: Tensor) -> Tensor:
     s = ((x - low) / (high - low)).clamp(0.0, 1.0)
     smooth: Tensor = s * s * (3.0 - 2.0 * s)
@@ -78,44 +84,71 @@ def eye_paint(direction: Tensor, iris_radius: float, iris: Tensor, sclera: Tenso
     return sclera + inside[:, None] * (iris * tone[:, None] - sclera)
 
 
-def shade(
-    normal: Tensor,
-    seen: Tensor,
-    lit: Tensor | None,
-    albedo: Tensor,
-    viewer: Tensor,
-    material: Tensor,
-    polynomial: Tensor,
-    light: Tensor,
-    light_colour: Tensor,
-) -> Tensor:
-    """Linear RGB (N, 3) of surface points, as :func:`facegen.stages.render.shading.shade` explains it.
+def position_at(ray: Tensor, z: Tensor, perspective: Tensor) -> Tensor:
+    """The points (N, 3) of depths (N,) on the rays (N, 2), camera frame, mm."""
+    across = torch.where(perspective[:, None], ray * z[:, None], ray)
+    return torch.cat([across, z[:, None]], dim=1)
+
+
+def towards_light(position: Tensor, point: Tensor) -> tuple[Tensor, Tensor]:
+    """Unit vectors (N, 3) from points (N, 3) to a light, and the share (N, 1) of its colour that is left there.
 
     Args:
-        normal: (N, 3) of any length but zero, camera frame; so are ``viewer`` and ``light``.
-        seen: (N,) share of the sky.
-        lit: (N,) share of the directional light that nothing keeps away; ``None`` for all.
-        albedo: (N, 3) linear RGB.
-        viewer: (N, 3) unit vectors.
-        material: (N,) SKIN, EYE, WET, LASH or LIP.
-        polynomial: (N or 1, 3, 10) of :func:`light_polynomial`.
-        light: (N or 1, 3) unit vectors to the directional light.
-        light_colour: (N or 1, 3).
+        position: (N or 1, 4) homogeneous, camera frame, mm.
+        point: (N, 3) camera frame, mm.
     """
-    normal = normal / torch.sqrt((normal * normal).sum(dim=1, keepdim=True) + 1e-20)
-    lip = material == LIP
-    skin = lip | (material == SKIN)
-    lambert = (normal * light).sum(dim=1)
-    reaching = _smooth(0.15, 0.65, seen)
-    direct = light_colour * (reaching if lit is None else reaching * lit)[:, None]
-    wrap = torch.where(skin[:, None], normal.new_tensor([0.24, 0.16, 0.08]), 0.05)
+    near = position[:, 3:]
+    offset = position[:, :3] - near * point
+    squared = (offset * offset).sum(dim=1, keepdim=True).clamp(min=NEAREST**2)
+    scale, left = 1.0 / torch.sqrt(squared), METRE**2 / squared
+    # A light at infinity keeps its vector as it is given, and its colour.
+    return torch.where(near > 0, offset * scale, offset), torch.where(near > 0, left, torch.ones_like(left))
+
+
+def from_around(normal: Tensor, seen: Tensor, albedo: Tensor, polynomial: Tensor) -> Tensor:
+    """Linear RGB (N, 3) that the spherical harmonics give surface points.
+
+    Args:
+        normal: (N, 3) unit vectors, camera frame.
+        seen: (N,) share of the sky.
+        albedo: (N, 3) linear RGB.
+        polynomial: (N or 1, 3, 10) of :func:`light_polynomial`.
+    """
     x, y, z = normal.unbind(1)
     basis = torch.stack([torch.ones_like(x), y, z, x, x * y, y * z, z * z, x * z, x * x, y * y], dim=1)
     ambient = (polynomial * basis[:, None, :]).sum(dim=2)
     bounced = 1.0 + 0.5 * (1.0 - seen)[:, None] * albedo
-    wrapped = (lambert[:, None] + wrap).clamp(min=0.0) / (1.0 + wrap)
-    diffuse = albedo * (ambient.clamp(min=0.0) * seen[:, None] * bounced + direct * wrapped)
+    return albedo * (ambient.clamp(min=0.0) * seen[:, None] * bounced)
 
+
+def from_light(
+    normal: Tensor,
+    seen: Tensor,
+    lit: Tensor,
+    albedo: Tensor,
+    viewer: Tensor,
+    material: Tensor,
+    light: Tensor,
+    light_colour: Tensor,
+) -> Tensor:
+    """Linear RGB (N, 3) that one light gives surface points: :func:`facegen.stages.render.shading.from_light`.
+
+    Args:
+        normal: (N, 3) unit vectors, camera frame; so are ``viewer`` and ``light``, the vectors to the light.
+        seen: (N,) share of the sky.
+        lit: (N, 1) share of the light that reaches the points.
+        albedo: (N, 3) linear RGB.
+        viewer: (N, 3).
+        material: (N,) SKIN, EYE, WET, LASH or LIP.
+        light: (N or 1, 3).
+        light_colour: (N or 1, 3).
+    """
+    lip = material == LIP
+    skin = lip | (material == SKIN)
+    lambert = (normal * light).sum(dim=1)
+    direct = light_colour * (_smooth(0.15, 0.65, seen)[:, None] * lit)
+    wrap = torch.where(skin[:, None], normal.new_tensor([0.24, 0.16, 0.08]), 0.05)
+    wrapped = (lambert[:, None] + wrap).clamp(min=0.0) / (1.0 + wrap)
     one_lv = (1.0 + (light * viewer).sum(dim=1)).clamp(min=1e-6)
     half_n = (lambert + (normal * viewer).sum(dim=1)).clamp(min=0.0)
     cosine2 = torch.maximum(half_n * half_n / (one_lv + one_lv), torch.where(skin, 0.2, 0.7).to(half_n.dtype))
@@ -125,7 +158,7 @@ def shade(
     base = torch.where(skin, 0.028, 0.04).to(half_n.dtype)
     fresnel = base + (1.0 - base) * grazing**5
     strength = torch.where(material == LASH, 0.0, fresnel * lobe * (lambert * 2.0).clamp(0.0, 1.0))
-    return diffuse + strength[:, None] * direct
+    return direct * (albedo * wrapped + strength[:, None])
 
 
 class _Cells(NamedTuple):

@@ -11,6 +11,7 @@ from facegen.settings import Section
 from facegen.stages.laws import Constant, Gaussian, ScalarLaw, Uniform
 from facegen.stages.sample.iris import IrisColour
 from facegen.stages.sample.laws import Empirical, FromPopulation, PersonLaw, VectorLaw
+from facegen.stages.sample.light_config import LightConfig, StudioLight
 
 
 class PoseConfig(Section):
@@ -57,33 +58,12 @@ class RecordedGaze(Section):
     source: Literal["recorded"] = "recorded"
 
 
-class LightConfig(Section):
-    """Spherical-harmonic light of order 2 and one directional light."""
-
-    ambient: ScalarLaw = Uniform(low=0.40, high=0.80)
-    """Mean level of the spherical-harmonic light: a white surface shows this linear value."""
-    gradient: ScalarLaw = Uniform(low=0.1, high=0.6)
-    """Strength of its first order, relative to the level, in a random direction that favours above."""
-    second_order: ScalarLaw = Uniform(low=0.0, high=0.12)
-    """Standard deviation of its second order, relative to the level."""
-    azimuth: ScalarLaw = Uniform(low=-75, high=75)
-    """Of the directional light: degrees, from the camera towards the viewer's right."""
-    elevation: ScalarLaw = Uniform(low=5, high=60)
-    """Degrees above the camera's axis."""
-    intensity: ScalarLaw = Uniform(low=0.35, high=1.0)
-    """Linear value that the directional light alone gives a white surface facing it."""
-    warmth: ScalarLaw = Gaussian(sigma=0.5)
-    """Colour of the directional light from cool (-1) to warm (+1); the other light takes a third of it, reversed."""
-    radius: ScalarLaw = Uniform(low=1.5, high=10)
-    """Angular radius of the directional light, degrees: how soft its shadows are. The sun has a quarter of one, a
-    window across the room 10 and more."""
-
-
 class GridAxis(Section):
     """One axis of a controlled sweep."""
 
     parameter: str
-    """``pose.yaw``, ``gaze.pitch``, ``light.azimuth``, ``camera.distance``, ``expression.jawOpen``, ``identity.0`` …"""
+    """``pose.yaw``, ``gaze.pitch``, ``light.azimuth``, ``camera.distance``, ``expression.jawOpen``, ``identity.0`` …
+    Of the light what its kind has."""
     values: tuple[float, ...] = Field(min_length=1)
     """The values it takes, in the units of the configuration."""
 
@@ -109,7 +89,8 @@ class SampleConfig(Section):
     """Direction of the eyes."""
     pose: PoseConfig = PoseConfig()
     camera: CameraConfig = CameraConfig()
-    light: LightConfig = LightConfig()
+    light: LightConfig = StudioLight()
+    """What lights the face; of kind ``studio`` unless said."""
     grid: tuple[GridAxis, ...] = ()
     """Controlled sweep: faces run through the Cartesian product of the axes, the last fastest; whatever no axis sweeps
     is drawn once per round and shared by its faces."""
@@ -118,6 +99,11 @@ class SampleConfig(Section):
     @classmethod
     def _drawn_unless_said(cls, value: object) -> object:
         return {"source": "drawn", **value} if isinstance(value, dict) else value
+
+    @field_validator("light", mode="before")
+    @classmethod
+    def _studio_unless_said(cls, value: object) -> object:
+        return {"kind": "studio", **value} if isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _consistent(self) -> SampleConfig:

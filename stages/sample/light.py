@@ -1,11 +1,18 @@
-"""From drawn light parameters to spherical harmonics and a directional light."""
+"""From drawn parameters of studio light to spherical harmonics and a directional light."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+from facegen.lighting.light import Light
+
 Float64 = NDArray[np.float64]
+
+MOST_RADIUS = 60.0
+"""Degrees: what a wider light would do is what the spherical harmonics are for."""
 
 _Y0 = 0.28209479177387814
 _Y1 = 0.4886025119029199
@@ -47,3 +54,18 @@ def spherical_harmonics(
     sh[1:4] = np.outer(direction[[1, 2, 0]], ambient * gradient / _Y1 * warm_tint(-0.4 + 0.3 * numbers[8]))
     sh[4:9] = (ambient * second_order * numbers[3:8] / _Y2_NORM * 0.5)[:, None]
     return np.asarray(sh * warm_tint(warmth))
+
+
+def studio_light(drawn: Mapping[str, float], numbers: Float64) -> Light:
+    """Studio light, camera frame.
+
+    Args:
+        drawn: the parameters of :class:`~facegen.stages.sample.light_config.StudioLight`.
+        numbers: as for :func:`spherical_harmonics`.
+    """
+    sh = spherical_harmonics(drawn["ambient"], drawn["gradient"], drawn["second_order"], -drawn["warmth"] / 3, numbers)
+    direction, colour = directional_light(
+        np.radians(drawn["azimuth"]), np.radians(drawn["elevation"]), drawn["intensity"], drawn["warmth"]
+    )
+    radius = np.radians(np.clip(drawn["radius"], 0, MOST_RADIUS))
+    return Light(sh, np.append(direction, 0.0)[None], colour[None], np.array([radius]))

@@ -26,12 +26,9 @@ from facegen.stages.sample.config import DrawnGaze, SampleConfig
 from facegen.stages.sample.grid import Grid
 from facegen.stages.sample.iris import iris_colour
 from facegen.stages.sample.laws import Empirical, FromPopulation, PersonLaw
-from facegen.stages.sample.light import directional_light, spherical_harmonics
+from facegen.stages.sample.lights import LightSource
 
 Float64 = NDArray[np.float64]
-
-MOST_RADIUS = 60.0
-"""Degrees: what a wider light would do is what the spherical harmonics are for."""
 
 
 class Sampler:
@@ -50,6 +47,7 @@ class Sampler:
             ConfigurationError: when a grid sweeps a parameter that does not exist, or a law asks for a population that
                 the model does not have.
             CaptureError: when a recording cannot be read.
+            LightError: when a folder of environment maps cannot be read.
         """
         if config.needs_population and model.population is None:
             raise ConfigurationError(f"sample: the model '{model.name}' has no population to draw people from")
@@ -57,6 +55,7 @@ class Sampler:
         self._model = model
         self._size = height, width
         self._seed = seed
+        self._lights = LightSource(config.light, seed)
         self._scalars = {
             f"{section}.{name}": getattr(part, name)
             for section, part in self._scalar_sections().items()
@@ -66,7 +65,9 @@ class Sampler:
         coefficients = [f"identity.{name}" for name in range(len(model.identity_names))]
         coefficients += [f"expression.{name}" for name in model.expression_names]
         coefficients += [f"albedo.{name}" for name in model.albedo_names]
-        self._grid = Grid(config.grid, [*self._scalars, *coefficients])
+        for place, axis in enumerate(config.grid):
+            self._lights.refuse_sweep(f"sample.grid.{place}", axis.parameter)
+        self._grid = Grid(config.grid, [*self._scalars, *self._lights.swept, *coefficients])
         self._recorded = _Recorded(config.expression, model) if isinstance(config.expression, Empirical) else None
 
     @property
@@ -74,9 +75,18 @@ class Sampler:
         """The recordings that expressions are drawn from, as read; none unless the law is empirical."""
         return self._recorded.recordings if self._recorded else []
 
+    def check(self) -> None:
+        """Read all environment maps, once before a run.
+
+        Raises:
+            LightError: naming one that is damaged or no map.
+            MissingDependencyError: one needs a package that is not installed.
+        """
+        self._lights.check()
+
     def _scalar_sections(self) -> dict[str, Section]:
         config = self._config
-        sections: dict[str, Section] = {"pose": config.pose, "camera": config.camera, "light": config.light}
+        sections: dict[str, Section] = {"pose": config.pose, "camera": config.camera}
         if isinstance(config.gaze, DrawnGaze):
             sections["gaze"] = config.gaze
         return sections
@@ -117,7 +127,9 @@ class Sampler:
                 if f"{group}.{name}" in swept:
                     values[:, column] = swept[f"{group}.{name}"]
         intrinsics, extrinsics, pose = self._camera(scalars)
-        sh, direction, colour = self._light(scalars, round_number)
+        head = np.einsum("bij,j->bi", extrinsics[:, :3], np.append(self._model.pivot, 1.0))
+        of_light = {name: values for name, values in swept.items() if name.startswith("light.")}
+        lights = self._lights.draw(round_number, of_light, head)
         backgrounds = [self._generator("background", int(n)).integers(0, 2**63) for n in round_number]
         kind = PERSPECTIVE if self._config.camera.projection == "perspective" else SCALED_ORTHOGRAPHIC
         return Samples(
@@ -132,10 +144,10 @@ class Sampler:
             projection=np.full(len(face), kind, np.uint8),
             intrinsics=intrinsics,
             extrinsics=extrinsics,
-            light_sh=sh.astype(np.float32),
-            light_direction=direction.astype(np.float32),
-            light_colour=colour.astype(np.float32),
-            light_radius=np.radians(scalars["light.radius"].clip(0, MOST_RADIUS)).astype(np.float32),
+            light_sh=np.array([light.sh for light in lights], np.float32),
+            light_position=np.array([light.position for light in lights], np.float32),
+            light_colour=np.array([light.colour for light in lights], np.float32),
+            light_radius=np.array([light.radius for light in lights], np.float32),
             background_seed=np.array(backgrounds, np.uint64),
         )
 
@@ -217,23 +229,6 @@ class Sampler:
         intrinsics[:, 0, 0] = intrinsics[:, 1, 1] = scale
         intrinsics[:, 0, 2], intrinsics[:, 1, 2], intrinsics[:, 2, 2] = width / 2, height / 2, 1.0
         return intrinsics, extrinsics, np.concatenate([np.stack(angles, axis=1), shift], axis=1)
-
-    def _light(self, scalars: Mapping[str, Float64], number: NDArray[np.int64]) -> tuple[Float64, Float64, Float64]:
-        sh, directions, colours = [], [], []
-        for row, n in enumerate(number):
-            light = {name: float(scalars[f"light.{name}"][row]) for name in type(self._config.light).model_fields}
-            numbers = self._generator("light-shape", int(n)).standard_normal(9)
-            sh.append(
-                spherical_harmonics(
-                    light["ambient"], light["gradient"], light["second_order"], -light["warmth"] / 3, numbers
-                )
-            )
-            direction, colour = directional_light(
-                np.radians(light["azimuth"]), np.radians(light["elevation"]), light["intensity"], light["warmth"]
-            )
-            directions.append(direction)
-            colours.append(colour)
-        return np.stack(sh), np.stack(directions), np.stack(colours)
 
 
 class _Recorded:

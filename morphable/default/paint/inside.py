@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from facegen.morphable.default.paint.canvas import Canvas, step
 from facegen.morphable.default.paint.layers import Layers, read_appearance
 from facegen.morphable.default.paint.noise import solid_noise
-from facegen.morphable.default.uv import SLOTS
+from facegen.morphable.default.slots import SLOTS
 
 Float = NDArray[np.float64]
 Where = NDArray[np.bool_]

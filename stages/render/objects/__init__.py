@@ -1,0 +1,1 @@
+"""Things in front of a face and on a head: glasses, masks, hands, hats, hair; with labels of their own."""
