@@ -7,12 +7,13 @@ export FACEGEN_CAPTURES ?= $(abspath ../shared/captures/arkit)
 export FACEGEN_ICT ?= $(abspath ../shared/models/ict-facekit/ict_facekit.npz)
 OPENGL_PACKAGES := libegl1 libgl1 libgl1-mesa-dri libosmesa6
 
-.PHONY: help setup system demo test lint types tests chaos simulate model weights denoise-results compose-weights compose-results benchmark clean clean-kernels
+.PHONY: help setup system demo test lint types tests chaos simulate landmarker model weights denoise-results compose-weights compose-results benchmark clean clean-kernels
 
 help:
 	@echo "make demo       set up, make 256 faces, check them, draw runs/quickstart/preview.png"
 	@echo "make test       set up, lint, check types, run all tests"
 	@echo "make benchmark  measure this machine (render against pyrender, a whole run)"
+	@echo "make landmarker how a stock face detector and landmarker do on our pictures; docs/results/landmarker (ten minutes)"
 	@echo "make simulate   the CUDA renderer's whole contract in numba's simulator (three minutes)"
 	@echo "make chaos      kill -9 workers and commands at random, 20 times with each executor, and compare (ten minutes)"
 	@echo "make model      build the embedded face model again from its sources"
@@ -61,6 +62,18 @@ tests:
 
 simulate: setup
 	NUMBA_ENABLE_CUDASIM=1 $(BIN)/python -m pytest -q tests/simulated_cuda.py
+
+# A stock face detector and landmarker on our pictures, in an environment of its own: they need an older NumPy.
+landmarker: setup
+	$(PYTHON) -m venv .venv-landmarker
+	.venv-landmarker/bin/pip install --quiet mediapipe==0.10.14 zarr==3.0.10
+	for light in studio outdoor indoor; do \
+	  $(BIN)/facegen run in-the-wild --out runs/landmarker/$$light --faces 200 --set "sample.light={kind: $$light}" \
+	    --set render.effects={} --set render.objects={} || exit 1; \
+	done
+	$(BIN)/facegen run in-the-wild --out runs/landmarker/in-the-wild --faces 200
+	.venv-landmarker/bin/python docs/results/landmarker/judge.py $(foreach run,studio outdoor indoor in-the-wild,runs/landmarker/$(run)) \
+	  > docs/results/landmarker/landmarker.json
 
 chaos: setup
 	$(BIN)/python -m facegen.tests.chaos --rounds 20

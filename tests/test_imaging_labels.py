@@ -9,10 +9,10 @@ import pytest
 
 from facegen.annotation.annotate import annotate
 from facegen.imaging.annotation import LAYERS, Annotation, layer_at
-from facegen.imaging.occluders import OCCLUDERS
 from facegen.imaging.atlas import Atlas
 from facegen.imaging.camera import project
 from facegen.imaging.channels import rebuild
+from facegen.imaging.occluders import OCCLUDERS
 from facegen.imaging.points import POINT_LABELS, box_of, five_points, gaze_directions, point_labels
 from facegen.imaging.visibility import UNIT
 from facegen.morphable.model import MorphableModel

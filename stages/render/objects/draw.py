@@ -74,7 +74,7 @@ class Things:
                 things["hat"] = make_hat(head, config.hat, rng["hat"])
             if has("hair"):
                 assert config.hair is not None
-                colour = colours()[self._scalp].mean(axis=0) if len(self._scalp) else None
+                colour = np.median(colours()[self._scalp], axis=0).astype(np.float32) if len(self._scalp) else None
                 things["hair"] = make_hair(head, config.hair, rng["hair"], colour, things.get("hat", ()))
             if has("glasses"):
                 assert config.glasses is not None
