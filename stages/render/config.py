@@ -35,7 +35,7 @@ class RenderConfig(Section):
     background: Background = SoftBackground()
     """What is behind the face."""
     shadows: bool = True
-    """Whether the face's own parts keep the directional light from others; not in pyrender's pictures."""
+    """Whether the face and things beside it keep lights from each other and themselves; not in pyrender's pictures."""
     objects: ObjectsConfig = ObjectsConfig()
     """Glasses, masks, hands, hats and hair, which may cover the face; none unless said."""
     effects: EffectsConfig = EffectsConfig()
