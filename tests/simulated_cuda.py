@@ -16,7 +16,7 @@ from numba.core import config
 from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
 from numba.cuda.simulator.kernel import FakeCUDAKernel
 
-from facegen.batch import PERSPECTIVE, SCALED_ORTHOGRAPHIC
+from facegen.batch import PERSPECTIVE, SCALED_ORTHOGRAPHIC, Samples
 from facegen.errors import RenderError
 from facegen.imaging.camera import to_camera
 from facegen.imaging.device_functions import with_products
@@ -24,13 +24,17 @@ from facegen.imaging.rasterise import rasterise
 from facegen.imaging.rasterise_cuda import COMPLEMENT, rasterise_cuda
 from facegen.imaging.visibility import quantise, weights_on_plane
 from facegen.morphable.model import MorphableModel
+from facegen.settings import validate
 from facegen.stages.render import cuda_backend
+from facegen.stages.render.config import RenderConfig
 from facegen.stages.render.cuda_backend import CudaBatch, CudaRenderer
 from facegen.stages.render.numba_backend import NumbaRenderer
 from facegen.stages.render.renderer import View
 from facegen.stages.render.shading import light_polynomial
-from facegen.tests.renderer_contract import NEAR_LEFT, PROJECTIONS, RIGHT, RendererContract, view_of
+from facegen.stages.render.stage import RenderStage
+from facegen.tests.renderer_contract import NEAR_LEFT, PROJECTIONS, RIGHT, RendererContract, assert_near, view_of
 from facegen.tests.small_balls import ball, with_eye
+from facegen.tests.synthetic import batch, sphere, textured_model
 
 assert config.ENABLE_CUDASIM  # type: ignore[attr-defined]
 
@@ -136,8 +140,11 @@ class LateStream:
 
     def __init__(self) -> None:
         self.waiting: list[Callable[[], object]] = []
+        self.waited: list[int] = []
+        """How much was waited for, each time."""
 
     def synchronize(self) -> None:
+        self.waited.append(len(self.waiting))
         while self.waiting:
             self.waiting.pop(0)()
 
@@ -198,12 +205,35 @@ def test_copies_of_a_batch_that_was_given_up_are_waited_for(monkeypatch: pytest.
         broken.setattr(cuda_backend, "rasterise_cuda", raise_memory_error)
         with pytest.raises(MemoryError):
             late.render(view)
-    assert streams[0].waiting
+    left = len(streams[0].waiting)
+    assert left > 0
     np.testing.assert_array_equal(late.render(other).image, alone.image)
+    # Before anything else is begun.
+    assert streams[0].waited[:2] == [0, left]
 
 
 def raise_memory_error(*_: object, **__: object) -> None:
     raise MemoryError
+
+
+def test_the_stage_makes_the_labels_of_the_compiled_renderer_in_any_batch() -> None:
+    samples, _ = batch(sphere(), np.arange(2, 5))
+    samples = replace(samples, light_sh=samples.light_sh.copy())
+    samples.light_sh[1] = np.nan
+    model = textured_model()
+
+    def rendered(samples: Samples, backend: str) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]:
+        config = validate(RenderConfig, {"size": 16, "backend": backend}, source="test")
+        return RenderStage(config, model).render(samples).as_dict()
+
+    together, compiled = rendered(samples, "cuda"), rendered(samples, "numba")
+    last = rendered(Samples.from_dict({name: values[2:] for name, values in samples.as_dict().items()}), "cuda")
+    assert together["valid"].tolist() == [True, False, True]
+    for name, values in together.items():
+        np.testing.assert_array_equal(values[2:], last[name], err_msg=name)
+        if name != "image":
+            np.testing.assert_array_equal(values, compiled[name], err_msg=name)
+    assert_near(together["image"], compiled["image"])
 
 
 def test_arrays_of_other_shapes_are_refused() -> None:

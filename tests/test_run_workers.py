@@ -158,8 +158,8 @@ def test_a_worker_with_other_files_makes_nothing(clean_run: Path, tmp_path: Path
     job = Job(RunFolder(tmp_path / "run"), "0" * 64, described["configuration"], ("sample",))
     summary = carry_out(task.produce, job, split(16, 16), LocalConfig(workers=0), quiet=True)
     assert summary.failed_shards == {
-        0: f"on {platform.node()} the model, the weights, the recordings, the background images or the environment maps "
-        "of the run have other contents than where it was started"
+        0: f"on {platform.node()} the model, the weights, the recordings, the background images or the environment "
+        "maps of the run have other contents than where it was started"
     }
     assert not (tmp_path / "run" / "records").exists()
 

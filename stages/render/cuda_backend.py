@@ -217,7 +217,7 @@ class CudaRenderer(Renderer):
 
     def _begin(self, views: Sequence[View], staged: StagedStream) -> _UnderWay:
         """Give a batch to the GPU, without waiting for what becomes of it."""
-        # For the copies of a batch that was given up halfway.
+        # For copies of a batch that was given up halfway: what follows may let go of their memory.
         staged.wait()
         meshes = [
             CameraMesh.from_model(view.vertices, self.model.topology.triangles, view.extrinsics) for view in views

@@ -2,8 +2,8 @@
 
     python docs/results/landmarker/judge.py RUN [RUN …]
 
-Prints one JSON document. It needs ``mediapipe==0.10.14``, whose wheel has the networks in it, and ``zarr``, and runs apart
-from facegen, whose NumPy is newer (``make landmarker`` makes an environment for it): datasets are plain Zarr.
+Prints one JSON document. It needs ``mediapipe==0.10.14``, whose wheel has the networks in it, and ``zarr``, and runs
+apart from facegen, in an environment that ``make landmarker`` makes: datasets are plain Zarr.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def judge(run: Path) -> dict[str, object]:
         middle = marks[36:].mean(axis=0)
         boxes = [d.location_data.relative_bounding_box for d in detector.process(image).detections or ()]
         detected += any(
-            box.xmin <= middle[0] / width <= box.xmin + box.width and box.ymin <= middle[1] / height <= box.ymin + box.height
+            box.xmin <= middle[0] / width <= box.xmin + box.width
+            and box.ymin <= middle[1] / height <= box.ymin + box.height
             for box in boxes
         )
         # The control: what is no face as people know it should not be found.
