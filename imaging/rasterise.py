@@ -239,7 +239,7 @@ def _see_marked(
         The number of these pixels, which are listed in ``marked``.
     """
     grid = 0, 7, 2 * height + 1, 2 * width + 1
-    marks = _list_marked(edge, marked)
+    marks = list_marked(edge, marked)
     _clear_marked(marked[:marks], width, seen)
     _mark_nearby(edge, width, in_row, nearby)
     count = _choose(front, covers, nearby, chosen)
@@ -469,7 +469,7 @@ def _clamped(place: Int, last: Int) -> np.int32:
 
 
 @_compile
-def _list_marked(edge: Bytes, marked: Ints) -> Int:
+def list_marked(edge: Bytes, marked: Ints) -> Int:
     """Write the numbers of the pixels whose byte in ``edge`` (N,) is not 0 to ``marked`` (N + 1,); returns how many."""
     count, whole = np.uint64(0), len(edge) // 8 * 8
     words = edge[:whole].view(np.uint64)

@@ -2,7 +2,8 @@
 
 A pixel takes two to eight numbers from each corner of its triangle. numba's compiler uses vector registers for loops
 over many pixels, but not for so few numbers side by side; these functions say it. Arrays are flat and float32, rows are
-given by number (uint64), and arithmetic is that of the formulas, operation by operation.
+given by number (uint64), and arithmetic is that of the formulas, operation by operation; products are fused with sums
+where the calling function allows it.
 """
 
 from __future__ import annotations
@@ -32,10 +33,13 @@ def _everywhere(builder: ir.IRBuilder, value: ir.Value, width: int) -> ir.Value:
     return _shuffled(builder, one, [0] * width)
 
 
+def _pointer(context: Any, builder: ir.IRBuilder, kind: Any, array: ir.Value, index: ir.Value) -> ir.Value:
+    return builder.gep(context.make_array(kind)(context, builder, array).data, [index])
+
+
 def _place(context: Any, builder: ir.IRBuilder, kind: Any, array: ir.Value, row: ir.Value, width: int) -> ir.Value:
     """Pointer to the first number of a row of ``width``."""
-    data = context.make_array(kind)(context, builder, array).data
-    return builder.gep(data, [builder.mul(row, ir.Constant(row.type, width))])
+    return _pointer(context, builder, kind, array, builder.mul(row, ir.Constant(row.type, width)))
 
 
 def _load(builder: ir.IRBuilder, place: ir.Value, width: int) -> ir.Value:
@@ -44,6 +48,11 @@ def _load(builder: ir.IRBuilder, place: ir.Value, width: int) -> ir.Value:
 
 def _is_flat(kind: Any) -> bool:
     return isinstance(kind, types.Array) and (kind.ndim, kind.layout, kind.dtype) == (1, "C", types.float32)
+
+
+def _as_tuple(context: Any, builder: ir.IRBuilder, kind: Any, value: ir.Value) -> ir.Value:
+    lanes = [builder.extract_element(value, ir.Constant(_INDEX, n)) for n in range(len(kind))]
+    return context.make_tuple(builder, kind, lanes)
 
 
 def _mixed(width: int) -> Any:
@@ -63,8 +72,7 @@ def _mixed(width: int) -> Any:
             to_b = builder.fmul(_everywhere(builder, w1, width), builder.fsub(b, a))
             to_c = builder.fmul(_everywhere(builder, w2, width), builder.fsub(c, a))
             value = builder.fadd(builder.fadd(a, to_b), to_c)
-            lanes = [builder.extract_element(value, ir.Constant(_INDEX, n)) for n in range(width)]
-            return context.make_tuple(builder, signature.return_type, lanes)
+            return _as_tuple(context, builder, signature.return_type, value)
 
         return signature, generate
 
@@ -75,6 +83,31 @@ mixed2 = _mixed(2)
 """``mixed2(array, i, j, k, w1, w2)``: the two numbers ``a + w1 (b - a) + w2 (c - a)`` of rows i, j, k of two."""
 mixed4 = _mixed(4)
 """As :data:`mixed2` for rows of four numbers."""
+
+
+@intrinsic
+def _weighted8(_: Any, array: Any, i: Any, j: Any, k: Any, w0: Any, w1: Any, w2: Any) -> Any:
+    if not _is_flat(array) or {i, j, k} != {types.uint64} or {w0, w1, w2} != {types.float32}:
+        return None
+    tuple_of: Any = types.UniTuple
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        array, *places = arguments[:4]
+        a, b, c = (
+            builder.fmul(
+                _everywhere(builder, weight, 8),
+                _load(builder, _pointer(context, builder, signature.args[0], array, place), 8),
+            )
+            for weight, place in zip(arguments[4:], places, strict=True)
+        )
+        value = builder.fadd(builder.fadd(a, b), c)
+        return _as_tuple(context, builder, signature.return_type, value)
+
+    return tuple_of(types.float32, 8)(array, i, j, k, w0, w1, w2), generate
+
+
+weighted8: Any = _weighted8
+"""``weighted8(array, i, j, k, w0, w1, w2)``: ``w0 a + w1 b + w2 c`` of eight numbers each from places i, j, k on."""
 
 
 @intrinsic

@@ -20,8 +20,8 @@ from facegen.morphable.config import DefaultModelConfig
 from facegen.morphable.load import load_model
 from facegen.morphable.model import MorphableModel
 from facegen.morphable.relief import STEPS
-from facegen.stages.render.deferred import mark_edges
 from facegen.stages.render.differentiable import Cameras, DifferentiableRenderer, Lights, Skin
+from facegen.stages.render.edges import mark_edges
 from facegen.stages.render.renderer import View
 from facegen.stages.render.surface import surface_of
 from facegen.stages.render.torch_backend import TorchRenderer

@@ -18,7 +18,7 @@ from facegen.imaging.visibility_cuda import quantise, weights_on_ray
 from facegen.stages.render import detail, shading
 from facegen.stages.render.surface import EYE
 
-_EDGE = np.float32(0.004)  # as in stages.render.deferred
+_EDGE = np.float32(0.004)  # as in stages.render.edges
 _WEIGHT = np.float32(1 / UNIT)
 _ONE, _ZERO = np.float32(1.0), np.float32(0.0)
 
@@ -216,7 +216,7 @@ def _kind(best: Any, material: Any, b: int, r: int, c: int) -> int:
 
 @device
 def _is_edge(best: Any, material: Any, b: int, r: int, c: int, height: int, width: int) -> bool:
-    """Whether one sample does not tell the pixel's colour; see ``mark_edges`` in stages.render.deferred."""
+    """Whether one sample does not tell the pixel's colour; see ``mark_edges`` in stages.render.edges."""
     up, down, left, right = max(r - 1, 0), min(r + 1, height - 1), max(c - 1, 0), min(c + 1, width - 1)
     kind = _kind(best, material, b, r, c)
     if kind == EYE + 1:

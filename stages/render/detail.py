@@ -1,4 +1,4 @@
-"""Texture and relief at a point of the atlas, for the compiled loops of :mod:`facegen.stages.render.deferred`."""
+"""Texture and relief at a point of the atlas, for the compiled loops of :mod:`facegen.stages.render.lanes`."""
 
 from __future__ import annotations
 

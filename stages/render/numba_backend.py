@@ -9,15 +9,10 @@ import numpy as np
 from facegen.imaging.mesh import CameraMesh
 from facegen.imaging.rasterise import Rasteriser
 from facegen.morphable.model import MorphableModel
-from facegen.stages.render.deferred import (
-    mark_edges,
-    pack_attributes,
-    shade_edges,
-    shade_surfaces,
-    srgb_decoding,
-    srgb_encoding,
-)
+from facegen.stages.render.deferred import shade_surfaces, srgb_decoding, srgb_encoding
 from facegen.stages.render.detail import DetailParts
+from facegen.stages.render.edges import mark_edges, shade_edges
+from facegen.stages.render.lanes import pack_attributes
 from facegen.stages.render.renderer import Frame, Renderer, View, check_view
 from facegen.stages.render.shading import light_polynomial
 from facegen.stages.render.surface import surface_of
@@ -67,7 +62,8 @@ class NumbaRenderer(Renderer):
         if self._attributes.shape[1] != 7 + lights:
             self._attributes = np.zeros((count, 7 + lights), np.float32)
         lit = np.ones((lights, count), np.float32) if view.lit is None else view.lit
-        pack_attributes(mesh.normals, surface.occlusion, lit, None if textured else view.albedo, self._attributes)
+        albedo = None if textured else view.albedo
+        pack_attributes(mesh.normals_and_depths, surface.occlusion, lit, albedo, self._attributes)
         detail = None
         if view.texture is not None:
             detail = self._detail.of(view.texture, view.relief, mesh, view.intrinsics, view.projection)

@@ -31,7 +31,7 @@ from facegen.stages.render.torch_shading import light_polynomial
 POINTS = 1 << 16
 """Most points that are shaded together, which bounds the memory."""
 
-_EDGE = float(np.float32(0.004))  # as in stages.render.deferred
+_EDGE = float(np.float32(0.004))  # as in stages.render.edges
 _WEIGHT = float(np.float32(1 / UNIT))
 # The nine samples of an edge pixel, centre first: offsets in half pixels and trapezoidal weights.
 _SAMPLE_ROW = (0, -1, -1, -1, 0, 0, 1, 1, 1)
@@ -192,7 +192,7 @@ class TorchRenderer(Renderer):
 
 
 def _edges(key: Tensor, kind: Tensor) -> Tensor:
-    """Pixels (H, W) of which one sample does not tell the colour; see ``mark_edges`` in stages.render.deferred."""
+    """Pixels (H, W) of which one sample does not tell the colour; see ``mark_edges`` in stages.render.edges."""
     height, width = key.shape
     rows, columns = torch.arange(height, device=key.device), torch.arange(width, device=key.device)
     up, down = (rows - 1).clamp(min=0), (rows + 1).clamp(max=height - 1)

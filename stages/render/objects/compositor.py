@@ -19,14 +19,9 @@ from facegen.imaging.channels import rebuild
 from facegen.imaging.mesh import CameraMesh
 from facegen.imaging.rasterise import Rasteriser
 from facegen.morphable.topology import Topology
-from facegen.stages.render.deferred import (
-    mark_edges,
-    pack_attributes,
-    shade_edges,
-    shade_surfaces,
-    srgb_decoding,
-    srgb_encoding,
-)
+from facegen.stages.render.deferred import shade_surfaces, srgb_decoding, srgb_encoding
+from facegen.stages.render.edges import mark_edges, shade_edges
+from facegen.stages.render.lanes import pack_attributes
 from facegen.stages.render.linear import decode_srgb, encode_srgb
 from facegen.stages.render.objects.thing import NONE, Thing
 from facegen.stages.render.renderer import Frame, View
