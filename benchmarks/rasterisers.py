@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.imaging.camera import to_camera
-from facegen.imaging.rasterise import SUBPIXELS, Rasteriser
+from facegen.imaging.rasterise import Rasteriser
+from facegen.imaging.rasterise_snapping import SUBPIXELS
 from facegen.morphable.topology import Triangles
 from facegen.stages.render.renderer import View
 
@@ -26,7 +27,7 @@ class Visibility:
     """Our visibility pass alone: triangle and depth key at every pixel's centre."""
 
     def __init__(self, triangles: Triangles, vertex_count: int, size: int) -> None:
-        self._rasteriser = Rasteriser(triangles, vertex_count, size, size)
+        self._rasteriser = Rasteriser(triangles, vertex_count, size, size, centres_only=True)
         self.triangle = np.empty((size, size), np.int32)
         self.key = np.empty((size, size), np.float32)
 

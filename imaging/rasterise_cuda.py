@@ -14,7 +14,7 @@ import numpy as np
 
 from facegen.imaging.camera import NEAR
 from facegen.imaging.device_functions import cuda, device, exact, float_bits, launch
-from facegen.imaging.rasterise import SUBPIXELS
+from facegen.imaging.rasterise_snapping import SUBPIXELS
 
 _FARTHEST = float(1 << 21)  # pixels; as in the compiled rule
 COMPLEMENT = (1 << 31) - 1

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from facegen.imaging.camera import NEAR
-from facegen.imaging.rasterise import SUBPIXELS
+from facegen.imaging.rasterise_snapping import SUBPIXELS
 
 FRAGMENTS = 1 << 20
 """Most samples that are looked at together, which bounds the memory."""

@@ -134,7 +134,7 @@ class ShadowCaster:
             triangles: (T, 3) of all faces.
             vertex_count: their number of vertices.
         """
-        self._rasteriser = Rasteriser(triangles, vertex_count, SIZE, SIZE)
+        self._rasteriser = Rasteriser(triangles, vertex_count, SIZE, SIZE, centres_only=True)
         self._triangle = np.empty((SIZE, SIZE), np.int32)
         self._depth = np.empty((SIZE, SIZE), np.float32)
         self._lanes = np.zeros(_LANE_ROWS * _LANES, np.float32)

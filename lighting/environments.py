@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facegen.errors import LightError
+from facegen.folders import FileFolder
 from facegen.lighting.light import Light
 from facegen.lighting.openexr import read_exr
 from facegen.lighting.panorama import light_of, panorama
@@ -24,7 +24,7 @@ BRIGHTEST = 1e9
 """Largest value of a map: the sun in a sky of 1 is about 1e5."""
 
 
-class EnvironmentFolder:
+class EnvironmentFolder(FileFolder):
     """The ``.hdr`` and ``.exr`` files of a folder, by name; other files and folders in it are passed over."""
 
     def __init__(self, folder: Path) -> None:
@@ -33,30 +33,8 @@ class EnvironmentFolder:
         Raises:
             LightError: it cannot be read, or has no such file.
         """
-        try:
-            names = [entry.name for entry in folder.iterdir() if entry.suffix.lower() in SUFFIXES and entry.is_file()]
-        except OSError as error:
-            raise LightError(f"{folder}: environment maps cannot be read ({error.strerror})") from None
-        if not names:
-            raise LightError(f"{folder}: no environment maps there; expected files {', '.join(SUFFIXES)}")
-        self.files = tuple(folder / name for name in sorted(names))
+        super().__init__(folder, SUFFIXES, "environment maps", LightError)
         self._lights: dict[tuple[int, int], Light] = {}
-
-    def digest(self) -> str:
-        """sha256 of names and contents, in order.
-
-        Raises:
-            LightError: a file cannot be read.
-        """
-        digest = hashlib.sha256()
-        for path in self.files:
-            try:
-                with path.open("rb") as file:
-                    content = hashlib.file_digest(file, "sha256").hexdigest()
-            except OSError as error:
-                raise LightError(f"{path}: cannot be read ({error.strerror})") from None
-            digest.update(f"{path.name}\0{content}\n".encode("utf-8", "surrogateescape"))
-        return digest.hexdigest()
 
     def check(self, count: int) -> None:
         """Read every map, so that a bad one is told before any work.

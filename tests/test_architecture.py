@@ -150,7 +150,7 @@ def test_surfaces_are_annotated_from_model_and_atlas_alone() -> None:
 
 
 def test_light_stands_on_nothing() -> None:
-    assert offences("facegen.lighting", "facegen", ("facegen.errors", "facegen.lighting")) == []
+    assert offences("facegen.lighting", "facegen", ("facegen.errors", "facegen.folders", "facegen.lighting")) == []
 
 
 def test_only_the_sample_stage_draws_light() -> None:
@@ -185,6 +185,6 @@ def test_nothing_imports_the_tests() -> None:
 
 
 def test_foundations_stand_on_nothing() -> None:
-    for module in ("errors", "storage", "settings", "paths", "places", "randomness", "batch"):
+    for module in ("errors", "storage", "settings", "paths", "folders", "places", "randomness", "batch"):
         used = {name for name in imports()[f"facegen.{module}"] if not within(name, "facegen.errors")}
         assert used <= {"facegen"}, (module, used)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.batch import PERSPECTIVE
-from facegen.imaging.rasterise import list_marked
+from facegen.imaging.rasterise_marked import list_marked
 from facegen.morphable.topology import Triangles
 from facegen.stages.render.deferred import table_entry
 from facegen.stages.render.detail import Detail

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import warnings
 from pathlib import Path
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from facegen.errors import BackgroundError
+from facegen.folders import FileFolder
 from facegen.stages.render.backgrounds.config import ImagesBackground
 from facegen.stages.render.backgrounds.finish import to_bytes, working_size
 from facegen.stages.render.linear import decode_srgb, disc_blur
@@ -22,7 +22,7 @@ MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 """Of Pillow: those with 8 bits or fewer a channel, which become RGB without loss of range."""
 
 
-class PhotographFolder:
+class PhotographFolder(FileFolder):
     """The PNG and JPEG files of a folder, by name; other files and folders in it are passed over."""
 
     def __init__(self, folder: Path) -> None:
@@ -31,29 +31,7 @@ class PhotographFolder:
         Raises:
             BackgroundError: it cannot be read, or has no such file.
         """
-        try:
-            names = [entry.name for entry in folder.iterdir() if entry.suffix.lower() in SUFFIXES and entry.is_file()]
-        except OSError as error:
-            raise BackgroundError(f"{folder}: background images cannot be read ({error.strerror})") from None
-        if not names:
-            raise BackgroundError(f"{folder}: no background images there; expected files {', '.join(SUFFIXES)}")
-        self.files = tuple(folder / name for name in sorted(names))
-
-    def digest(self) -> str:
-        """sha256 of names and contents, in order.
-
-        Raises:
-            BackgroundError: a file cannot be read.
-        """
-        digest = hashlib.sha256()
-        for path in self.files:
-            try:
-                with path.open("rb") as file:
-                    content = hashlib.file_digest(file, "sha256").hexdigest()
-            except OSError as error:
-                raise BackgroundError(f"{path}: cannot be read ({error.strerror})") from None
-            digest.update(f"{path.name}\0{content}\n".encode("utf-8", "surrogateescape"))
-        return digest.hexdigest()
+        super().__init__(folder, SUFFIXES, "background images", BackgroundError)
 
     def check(self, height: int, width: int) -> None:
         """Decode every picture, so that a bad one is told before any work.

@@ -9,12 +9,13 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from facegen.settings import Section
 from facegen.stages.laws import ScalarLaw, Uniform
 from facegen.stages.render.effects.config import Probability
 from facegen.stages.render.objects.crown import COLUMNS, ROWS, STEP, Crown, blurred, crown_of, interpolated
+from facegen.stages.render.objects.frequencies import Frequencies, choose
 from facegen.stages.render.objects.head import Head
 from facegen.stages.render.objects.strands import (
     ASIDE,
@@ -44,7 +45,7 @@ class Hair(Section):
 
     probability: Probability = 0.8
     """Of a face to have it; others keep the scalp of the model."""
-    styles: dict[Style, float] = Field(
+    styles: Frequencies[Style] = Field(
         default={
             "crop": 0.22, "receding": 0.06, "side_part": 0.14, "swept_back": 0.09, "fringe": 0.1, "bob": 0.1,
             "long": 0.13, "tied": 0.07, "curly": 0.06, "afro": 0.03,
@@ -58,13 +59,6 @@ class Hair(Section):
     """Height over the scalp, relative to the usual one of the style."""
     wave: ScalarLaw = Uniform(low=0.0, high=1.0)
     """0 straight … 1 wavy."""
-
-    @field_validator("styles")
-    @classmethod
-    def _frequencies(cls, value: dict[Style, float]) -> dict[Style, float]:
-        if not all(weight >= 0 for weight in value.values()) or sum(value.values()) <= 0:
-            raise ValueError("expected relative frequencies, none negative and not all 0")
-        return value
 
 
 _COLOURS = np.array(
@@ -106,9 +100,7 @@ def make_hair(
         colour: (3,) linear RGB reflectance; ``None`` to draw it.
         hat: what is worn over the hair, which then stays below it.
     """
-    names = list(config.styles)
-    weights = np.array([config.styles[name] for name in names])
-    style = names[int(rng.choice(len(names), p=weights / weights.sum()))]
+    style = choose(config.styles, rng)
     drawn = _Drawn(
         length=float(config.length.draw(rng, 1)[0].clip(0.3, 3)),
         volume=float(config.volume.draw(rng, 1)[0].clip(0.1, 3)),

@@ -9,12 +9,13 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from facegen.settings import Section
 from facegen.stages.laws import Gaussian, ScalarLaw, Uniform
 from facegen.stages.render.effects.config import Probability
 from facegen.stages.render.objects.crown import Crown, blurred, crown_of, interpolated
+from facegen.stages.render.objects.frequencies import Frequencies, choose
 from facegen.stages.render.objects.head import Head
 from facegen.stages.render.objects.thing import HAT, MATTE, Thing, joined
 
@@ -28,21 +29,14 @@ class Hat(Section):
 
     probability: Probability = 0.15
     """Of a face to have one."""
-    styles: dict[HatStyle, float] = Field(
-        default={"beanie": 0.32, "cap": 0.32, "bucket": 0.1, "sun_hat": 0.12, "headscarf": 0.14}, min_length=1
+    styles: Frequencies[HatStyle] = Field(
+        default={"beanie": 0.32, "cap": 0.32, "bucket": 0.1, "sun_hat": 0.12, "headscarf": 0.14}
     )
     """Relative frequency of each; those that are not named do not occur."""
     height: ScalarLaw = Uniform(low=8, high=30)
     """mm from the brows to the edge above them; at least 5."""
     tilt: ScalarLaw = Gaussian(sigma=2.0)
     """Degrees that it sits to one side."""
-
-    @field_validator("styles")
-    @classmethod
-    def _frequencies(cls, value: dict[HatStyle, float]) -> dict[HatStyle, float]:
-        if not all(weight >= 0 for weight in value.values()) or sum(value.values()) <= 0:
-            raise ValueError("expected relative frequencies, none negative and not all 0")
-        return value
 
 
 _DYES = np.array(
@@ -70,9 +64,7 @@ def make_hat(head: Head, config: Hat, rng: np.random.Generator) -> list[Thing]:
         config: styles and laws.
         rng: decides everything that is drawn.
     """
-    names = list(config.styles)
-    weights = np.array([config.styles[name] for name in names], np.float64)
-    style = names[int(rng.choice(len(names), p=weights / weights.sum()))]
+    style = choose(config.styles, rng)
     height = max(float(config.height.draw(rng, 1)[0]), 5.0)
     tilt = math.radians(float(np.clip(config.tilt.draw(rng, 1)[0], -8, 8)))
     crown = crown_of(head)
