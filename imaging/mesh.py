@@ -20,7 +20,7 @@ class CameraMesh:
     vertices: NDArray[np.float32]
     """(V, 3) camera frame, mm."""
     triangles: Triangles
-    """(T, 3)."""
+    """(T, 3), contiguous."""
 
     @classmethod
     def from_model(
@@ -28,7 +28,7 @@ class CameraMesh:
     ) -> CameraMesh:
         """Carry vertices (V, 3) from the model frame to the camera frame by (4, 4) extrinsics."""
         # Unsigned, because compiled code tests every signed index for a count from the end (measured: 5 % of a frame).
-        return cls(to_camera(vertices, extrinsics), triangles.view(np.uint32))
+        return cls(to_camera(vertices, extrinsics), np.ascontiguousarray(triangles).view(np.uint32))
 
     @cached_property
     def normals(self) -> NDArray[np.float32]:

@@ -180,7 +180,7 @@ def test_wrong_paths_are_one_clear_line(tmp_path: Path, run: Path) -> None:
         (tmp_path, "neither a run folder nor a dataset.zarr"),
         (file, "neither a run folder nor a dataset.zarr"),
         (run / "records", "neither a run folder nor a dataset.zarr"),
-        (other, "expected a dataset of format facegen 2, found None None"),
+        (other, "expected a dataset of format facegen 3, found None None"),
         (damaged, "not JSON; the file is damaged"),
     ]:
         with pytest.raises(DatasetError, match=message) as caught:
