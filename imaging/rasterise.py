@@ -88,6 +88,23 @@ def rasterise(
     return triangle, key
 
 
+@compiled
+def depths(key: NDArray[np.float32], perspective: bool, farthest: np.float32) -> None:
+    """Make of depth keys (H, W), in place, the depths, mm; infinite where there is no triangle.
+
+    Args:
+        key: contiguous, as :func:`rasterise` has it.
+        perspective: whether the camera is.
+        farthest: the largest depth of the vertices.
+    """
+    flat = key.reshape(-1)
+    one, zero, nothing = np.float32(1.0), np.float32(0.0), np.float32(np.inf)
+    for i in range(len(flat)):
+        k = flat[i]
+        depth = one / k if perspective else farthest + one - k
+        flat[i] = depth if k > zero else nothing
+
+
 class Rasteriser:
     """Rasterises frame after frame of one topology at one image size; owns the arrays that this takes.
 

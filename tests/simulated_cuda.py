@@ -32,7 +32,8 @@ from facegen.stages.render.numba_backend import NumbaRenderer
 from facegen.stages.render.renderer import View
 from facegen.stages.render.shading import light_polynomial
 from facegen.stages.render.stage import RenderStage
-from facegen.tests.renderer_contract import NEAR_LEFT, PROJECTIONS, RIGHT, RendererContract, assert_near, view_of
+from facegen.tests.renderer_contract import RendererContract
+from facegen.tests.scenes import NEAR_LEFT, PROJECTIONS, RIGHT, assert_near, view_of
 from facegen.tests.small_balls import ball, with_eye
 from facegen.tests.synthetic import batch, sphere, textured_model
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from facegen.morphable.model import Eyeball, MorphableModel
-from facegen.tests.renderer_contract import sphere_model
+from facegen.tests.scenes import sphere_model
 
 
 def ball(rows: int = 6, columns: int = 9) -> MorphableModel:

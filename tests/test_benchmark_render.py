@@ -14,7 +14,7 @@ from facegen.benchmarks.rasterisers import AffineBarycentrics, AffineColour, Pla
 from facegen.errors import RenderError
 from facegen.morphable.model import Eyeball, MorphableModel
 from facegen.stages.render import opengl
-from facegen.tests.renderer_contract import sphere_model
+from facegen.tests.scenes import sphere_model
 from facegen.tests.synthetic import textured_model
 
 CONTESTANTS = (

@@ -13,7 +13,8 @@ from facegen.imaging.camera import extrinsic_matrices, head_rotation
 from facegen.imaging.in_view import may_be_seen
 from facegen.imaging.mesh import CameraMesh
 from facegen.imaging.rasterise import rasterise
-from facegen.imaging.shadows import FARTHEST, SIZE, Body, ShadowCaster, edge_lengths
+from facegen.imaging.shadow_lookup import SIZE
+from facegen.imaging.shadows import FARTHEST, Body, ShadowCaster, edge_lengths
 from facegen.morphable.model import MorphableModel
 
 Float = NDArray[np.float32]

@@ -18,7 +18,7 @@ from facegen.stages.render.numba_backend import NumbaRenderer
 from facegen.stages.render.objects.compositor import Composite, Compositor, PlacedThing
 from facegen.stages.render.objects.thing import FLESH, MATTE, Thing
 from facegen.stages.render.renderer import Frame, View
-from facegen.tests.renderer_contract import sphere_model, view_of
+from facegen.tests.scenes import sphere_model, view_of
 
 SIZE = 72
 PROJECTIONS = pytest.mark.parametrize("projection", [PERSPECTIVE, SCALED_ORTHOGRAPHIC], ids=["perspective", "ortho"])

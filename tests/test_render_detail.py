@@ -22,7 +22,7 @@ from facegen.stages.render.shading import from_light
 from facegen.stages.render.stage import RenderStage
 from facegen.stages.render.surface import EYE, LASH, LIP, SKIN, WET, surface_of
 from facegen.tests import synthetic
-from facegen.tests.renderer_contract import PROJECTIONS, away_from, mesh_model, sphere_model, view_of
+from facegen.tests.scenes import PROJECTIONS, away_from, mesh_model, sphere_model, view_of
 
 Float = NDArray[np.float32]
 Float64 = NDArray[np.float64]

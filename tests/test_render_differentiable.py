@@ -27,7 +27,7 @@ from facegen.stages.render.surface import surface_of
 from facegen.stages.render.torch_backend import TorchRenderer
 from facegen.stages.render.torch_shading import srgb_decoded, srgb_encoded
 from facegen.tests.portraits_rendered import portrait
-from facegen.tests.renderer_contract import PROJECTIONS
+from facegen.tests.scenes import PROJECTIONS
 from facegen.tests.small_balls import ball, with_eye
 
 SIZE = 14

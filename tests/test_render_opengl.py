@@ -1,4 +1,4 @@
-"""All back-ends keep the contract, and OpenGL, drawn in two independent ways, judges the labels of ours."""
+"""The OpenGL back-end keeps the contract, and OpenGL, drawn in two independent ways, judges the labels of ours."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from facegen.stages.render import capabilities, opengl
 from facegen.stages.render.numba_backend import NumbaRenderer
 from facegen.stages.render.pyrender_backend import PyrenderRenderer, projection_matrix
 from facegen.stages.render.renderer import Frame, View
-from facegen.tests.renderer_contract import RendererContract, in_light_of, mesh_model, sphere_model, view_of
+from facegen.tests.renderer_contract import RendererContract
+from facegen.tests.scenes import in_light_of, mesh_model, sphere_model, view_of
 
 SIZE = 224
 
@@ -51,27 +52,6 @@ def usable_platform() -> str:
         return opengl.choose_platform("auto")
     except RenderError as error:
         pytest.skip(str(error))
-
-
-class TestNumbaRenderer(RendererContract):
-    """The default back-end."""
-
-    def create(self, model: MorphableModel, height: int, width: int) -> NumbaRenderer:
-        return NumbaRenderer(model, height, width)
-
-    def test_constant_light_shows_the_albedo(self) -> None:
-        model = sphere_model()
-        view = view_of(model, 40, 40)
-        light = np.zeros((9, 3), np.float32)
-        light[0] = 2.0 * np.sqrt(np.pi)
-        albedo = np.full_like(model.mean, 1.0) * np.array([0.5, 0.2, 0.05], np.float32)
-        frame = self.create(model, 40, 40).render(
-            replace(view, light_sh=light, light_colour=np.zeros((1, 3), np.float32), albedo=albedo)
-        )
-        # sRGB (IEC 61966-2-1) of the albedo; the sphere hides hardly any sky from itself.
-        expected = 255 * (1.055 * np.array([0.5, 0.2, 0.05]) ** (1 / 2.4) - 0.055)
-        inner = np.hypot(*np.mgrid[-19.5:20, -19.5:20]) < 14
-        assert np.abs(frame.image[inner] - expected).max() <= 4
 
 
 class TestPyrenderRenderer(RendererContract):
@@ -486,7 +466,7 @@ from pathlib import Path
 import numpy as np
 from facegen.stages.render.pyrender_backend import PyrenderRenderer
 from facegen.stages.render.renderer import View
-from facegen.tests.renderer_contract import mesh_model
+from facegen.tests.scenes import mesh_model
 
 folder = Path(sys.argv[1])
 with np.load(folder / "in.npz") as given:

@@ -29,7 +29,8 @@ from facegen.stages.render.numba_backend import NumbaRenderer
 from facegen.stages.render.renderer import Frame
 from facegen.stages.render.torch_backend import TorchRenderer
 from facegen.tests.portraits_rendered import portrait
-from facegen.tests.renderer_contract import PROJECTIONS, RendererContract, sphere_model, view_of
+from facegen.tests.renderer_contract import RendererContract
+from facegen.tests.scenes import PROJECTIONS, sphere_model, view_of
 
 SIZE = 112
 

@@ -41,7 +41,10 @@ LANES = 64
 # Rows of what shading knows of each lane; the first are columns of the packed attributes, where the lights after the
 # first have theirs at the end.
 _NORMAL, SEEN, _LIT, ALBEDO, KIND, _RAY, _VIEWER, COLOUR, _POINT = 0, 3, 4, 5, 8, 9, 11, 14, 17
-_SHARED, _ROWS = 8, 20
+_ROWS = 20
+
+PACKED = 7
+"""Columns of packed attributes, to which each light adds one."""
 
 compiled = numba.njit(
     cache=True, nogil=True, boundscheck=False, error_model="numpy", fastmath={"contract", "nsz", "nnan", "ninf"}
@@ -68,7 +71,7 @@ def pack_attributes(normals: F32, occlusion: F32, lit: F32, albedo: F32 | None, 
             _copy_three(colours, three_ * i, packed, stride * i + np.uint64(ALBEDO))
     for m in range(1, lights):
         for n in range(count):
-            attributes[n, _SHARED - 1 + m] = lit[m, n]
+            attributes[n, PACKED + m] = lit[m, n]
 
 
 @inline
@@ -183,7 +186,7 @@ def interpolate(
             values[np.uint64((ALBEDO + 1) * LANES) + n] = green
             values[np.uint64((ALBEDO + 2) * LANES) + n] = blue
         for light in range(1, lights):
-            k = np.uint64(_SHARED - 1 + light)
+            k = np.uint64(PACKED + light)
             lit[np.uint64(light * LANES) + n] = f0 * packed[a + k] + f1 * packed[b + k] + f2 * packed[c + k]
     if detail is not None:
         _look_up(count, triangle, shares, decode, detail, values, slopes)

@@ -12,7 +12,7 @@ from facegen.morphable.model import MorphableModel
 from facegen.stages.render.deferred import shade_surfaces, srgb_decoding, srgb_encoding
 from facegen.stages.render.detail import DetailParts
 from facegen.stages.render.edges import mark_edges, shade_edges
-from facegen.stages.render.lanes import pack_attributes
+from facegen.stages.render.lanes import PACKED, pack_attributes
 from facegen.stages.render.renderer import Frame, Renderer, View, check_view
 from facegen.stages.render.shading import light_polynomial
 from facegen.stages.render.surface import surface_of
@@ -59,8 +59,8 @@ class NumbaRenderer(Renderer):
         rasteriser.fill_near_edges(self._edge, self._fine_triangle, self._fine_key)
         textured = view.texture is not None
         lights, count = len(view.light_position), len(mesh.vertices)
-        if self._attributes.shape[1] != 7 + lights:
-            self._attributes = np.zeros((count, 7 + lights), np.float32)
+        if self._attributes.shape[1] != PACKED + lights:
+            self._attributes = np.zeros((count, PACKED + lights), np.float32)
         lit = np.ones((lights, count), np.float32) if view.lit is None else view.lit
         albedo = None if textured else view.albedo
         pack_attributes(mesh.normals_and_depths, surface.occlusion, lit, albedo, self._attributes)

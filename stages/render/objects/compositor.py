@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from facegen.batch import PERSPECTIVE
 from facegen.imaging.channels import rebuild
 from facegen.imaging.mesh import CameraMesh
-from facegen.imaging.rasterise import Rasteriser
+from facegen.imaging.rasterise import Rasteriser, depths
 from facegen.morphable.topology import Topology
 from facegen.stages.render.deferred import shade_surfaces, srgb_decoding, srgb_encoding
 from facegen.stages.render.edges import mark_edges, shade_edges
-from facegen.stages.render.lanes import pack_attributes
+from facegen.stages.render.lanes import PACKED, pack_attributes
 from facegen.stages.render.linear import decode_srgb, encode_srgb
 from facegen.stages.render.objects.thing import NONE, Thing
 from facegen.stages.render.renderer import Frame, View
@@ -98,15 +98,14 @@ class Compositor:
         rasteriser.load(mesh.vertices, view.intrinsics, view.projection)
         triangle, key = np.empty((height, width), np.int32), np.empty((height, width), np.float32)
         rasteriser.fill(triangle, key, supersampled=False)
-        farthest = float(mesh.vertices[:, 2].max())
-        depth = _depth(key, view.projection, farthest)
+        depth = _depth(key, view, mesh)
         _hide(triangle, key, depth, nearest)
         kind, edge = np.empty((height, width), np.uint8), np.empty((height, width), np.uint8)
         mark_edges(triangle, key, material, kind, edge)
         fine_triangle = np.full((2 * height + 1, 2 * width + 1), -1, np.int32)
         fine_key = np.zeros((2 * height + 1, 2 * width + 1), np.float32)
         rasteriser.fill_near_edges(edge, fine_triangle, fine_key)
-        _hide(fine_triangle, fine_key, _depth(fine_key, view.projection, farthest), _between(nearest))
+        _hide(fine_triangle, fine_key, _depth(fine_key, view, mesh), _between(nearest))
         labels = np.concatenate(
             [np.full(len(placed.thing.triangles), placed.thing.label, np.uint8) for placed in things] + [_NOTHING]
         )
@@ -116,7 +115,7 @@ class Compositor:
     def _shaded(self, layer: _Layer, albedo: Float, view: View, behind: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """``behind`` (H, W, 3) with a layer of albedo (N, 3) over it."""
         mesh = layer.mesh
-        attributes = np.empty((len(mesh.vertices), 7 + len(layer.lit)), np.float32)
+        attributes = np.empty((len(mesh.vertices), PACKED + len(layer.lit)), np.float32)
         pack_attributes(mesh.normals, np.ones(len(mesh.vertices), np.float32), layer.lit, albedo, attributes)
         light = (
             light_polynomial(view.light_sh), view.light_position, view.light_colour, view.intrinsics, view.projection
@@ -195,12 +194,11 @@ def _albedo(things: Sequence[PlacedThing]) -> Float:
     return np.concatenate([placed.thing.albedo for placed in things])
 
 
-def _depth(key: Float, projection: int, farthest: float) -> Float:
-    """mm of depth keys (see :mod:`facegen.imaging.rasterise`); infinite where there is none."""
-    seen = key > 0
-    if projection == PERSPECTIVE:
-        return np.divide(np.float32(1), key, out=np.full_like(key, _FAR), where=seen)
-    return np.where(seen, np.float32(farthest + 1.0) - key, _FAR)
+def _depth(key: Float, view: View, mesh: CameraMesh) -> Float:
+    """mm of the depth keys of a mesh; infinite where there is none."""
+    depth = key.copy()
+    depths(depth, view.projection == PERSPECTIVE, mesh.vertices[:, 2].max())
+    return depth
 
 
 def _hide(triangle: NDArray[np.int32], key: Float, depth: Float, nearest: Float) -> None:

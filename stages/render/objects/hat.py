@@ -17,6 +17,7 @@ from facegen.stages.render.effects.config import Probability
 from facegen.stages.render.objects.crown import Crown, blurred, crown_of, interpolated
 from facegen.stages.render.objects.frequencies import Frequencies, choose
 from facegen.stages.render.objects.head import Head
+from facegen.stages.render.objects.shapes import quads, ramp
 from facegen.stages.render.objects.thing import HAT, MATTE, Thing, joined
 
 Real = NDArray[np.floating]
@@ -120,18 +121,14 @@ def _lofted(points: Real, albedo: Real, *, closed: bool = True, flipped: bool = 
     """
     rows, columns = points.shape[:2]
     corner = np.arange(rows * columns).reshape(rows, columns)
-    low, high = corner[:-1], corner[1:]
     if closed:
-        b, d = np.roll(low, -1, axis=1), np.roll(high, -1, axis=1)
-        a, c = low, high
-    else:
-        a, b, c, d = low[:, :-1], low[:, 1:], high[:, :-1], high[:, 1:]
-    triangles = np.stack([np.stack([a, b, d], -1), np.stack([a, d, c], -1)], 2).reshape(-1, 3)
+        corner = np.concatenate([corner, corner[:, :1]], axis=1)
+    triangles = quads(corner[:-1, :-1], corner[:-1, 1:], corner[1:, 1:], corner[1:, :-1])
     if flipped:
         triangles = triangles[:, [0, 2, 1]]
     return Thing(
         np.ascontiguousarray(points, np.float32).reshape(-1, 3),
-        triangles.astype(np.uint32),
+        triangles,
         np.broadcast_to(albedo, points.shape).reshape(-1, 3).clip(0.002, 0.9).astype(np.float32),
         np.full(len(triangles), MATTE, np.uint8),
         HAT,
@@ -143,12 +140,6 @@ def _dye(rng: np.random.Generator) -> Real:
     colour = _DYES[rng.choice(len(_DYES), p=_WORN / _WORN.sum())]
     dyed: Real = colour * np.exp(0.2 * rng.standard_normal() + 0.08 * rng.standard_normal(3))
     return dyed.clip(0.006, 0.75)
-
-
-def _smooth(low: float, high: float, x: Real) -> Real:
-    s = np.clip((x - low) / (high - low), 0, 1)
-    result: Real = s * s * (3 - 2 * s)
-    return result
 
 
 def _waves(rng: np.random.Generator, x: Real, least: int, most: int, count: int) -> Real:
@@ -183,15 +174,15 @@ def _beanie(worn: _Worn, rng: np.random.Generator) -> list[Thing]:
     turned = np.broadcast_to(azimuth, elevation.shape)
     up = np.concatenate([np.zeros(len(arc), np.float32)[:, None], share])
     base = np.concatenate([offset, np.full(rows, wool, np.float32)])[:, None]
-    slack = (4 + 10 * rng.random()) * _smooth(0.05, 0.8, up) + (3 if folded else 0) * _smooth(0.0, 0.2, up) * (up < 0.7)
+    slack = (4 + 10 * rng.random()) * ramp(0.05, 0.8, up) + (3 if folded else 0) * ramp(0.0, 0.2, up) * (up < 0.7)
     # Ribs, shallower towards the top, where they are gathered.
     rib = 0.5 + 0.5 * np.cos(ribs * azimuth)
-    depth = (0.5 + 0.7 * rng.random()) * wool * 0.5 * (1 - 0.5 * _smooth(0.6, 1.0, up)) * np.minimum(base / wool, 1)
-    crumple = _waves(rng, azimuth + 1.5 * up, 2, 6, 4) * 4 * _smooth(0.1, 0.6, up) * (1 - _smooth(0.85, 1.0, up))
+    depth = (0.5 + 0.7 * rng.random()) * wool * 0.5 * (1 - 0.5 * ramp(0.6, 1.0, up)) * np.minimum(base / wool, 1)
+    crumple = _waves(rng, azimuth + 1.5 * up, 2, 6, 4) * 4 * ramp(0.1, 0.6, up) * (1 - ramp(0.85, 1.0, up))
     radius = interpolated(surface, turned, elevation) + base + slack + depth * rib + crumple * (slack / 14)
-    points = crown.points(turned, elevation, np.maximum(radius, interpolated(surface, turned, elevation) + 0.3))
+    points: Real = crown.points(turned, elevation, np.maximum(radius, interpolated(surface, turned, elevation) + 0.3))
     # A long one slouches to the back.
-    slouch = (28 * rng.random() if rng.random() < 0.4 else 4 * rng.random()) * _smooth(0.35, 1.0, up)[..., None]
+    slouch = (28 * rng.random() if rng.random() < 0.4 else 4 * rng.random()) * ramp(0.35, 1.0, up)[..., None]
     points = points + slouch * np.array([0.15 * rng.standard_normal(), 0.55, -0.75], np.float32)
     colour = _dye(rng)
     stitch = 1 + 0.07 * np.where(np.arange(len(elevation)) % 2 == 0, 1, -1)[:, None]
@@ -234,15 +225,15 @@ def _cap(worn: _Worn, rng: np.random.Generator) -> list[Thing]:
     elevation = edge + (np.float32(1.56) - edge) * share
     turned = np.broadcast_to(azimuth, elevation.shape)
     tall = 7 + 9 * rng.random()
-    stands = tall * _smooth(0.05, 0.45, share) * (1 - 0.55 * _smooth(0.6, 1.0, share))
-    front = _smooth(1.3, 0.5, np.abs(azimuth))
+    stands = tall * ramp(0.05, 0.45, share) * (1 - 0.55 * ramp(0.6, 1.0, share))
+    front = ramp(1.3, 0.5, np.abs(azimuth))
     offset = 3.5 + stands * (0.75 + 0.45 * front)
     # Six panels meet in seams, sunk between two rows of stitches.
     to_seam = (
         np.abs((azimuth / (math.pi / 3) + 0.5) % 1 - 0.5) * (math.pi / 3) * 95 * np.maximum(np.cos(elevation), 0.03)
     )
     seam = np.exp(-((to_seam / 2.2) ** 2))
-    dent = _waves(rng, azimuth + 0.7 * share, 2, 5, 3) * 1.6 * _smooth(0.1, 0.5, share) * (1 - front)
+    dent = _waves(rng, azimuth + 0.7 * share, 2, 5, 3) * 1.6 * ramp(0.1, 0.5, share) * (1 - front)
     radius = interpolated(crown.skull, turned, elevation) + offset - 1.1 * seam + dent
     points = crown.points(turned, elevation, radius)
     colour = _dye(rng)
@@ -352,7 +343,7 @@ def _brimmed(
     a, e, r = crown.directions(walls)
     least = interpolated(crown.skull, a, e) + np.float32(3.5)
     points = crown.points(
-        a, e, np.maximum(r, least) + _waves(rng, azimuth + share, 2, 5, 3) * 1.2 * _smooth(0.1, 0.4, share)
+        a, e, np.maximum(r, least) + _waves(rng, azimuth + share, 2, 5, 3) * 1.2 * ramp(0.1, 0.4, share)
     )
     wide = brim * (1 + 0.06 * _waves(rng, azimuth, 1, 3, 3))[0]
     wavy = 0.16 * _waves(rng, azimuth, 2, 4, 3)[0]
@@ -367,7 +358,7 @@ def _brimmed(
     flat = points[0][None] + gone[..., None] * outwards
     flat[..., 1] -= fell
     # Never before the eyes of whoever is seen from the front.
-    lowest = float(worn.head.landmarks[36:48, 1].max()) + 8.0 - 150 * _smooth(0.8, 1.9, np.abs(azimuth[0]))
+    lowest = float(worn.head.landmarks[36:48, 1].max()) + 8.0 - 150 * ramp(0.8, 1.9, np.abs(azimuth[0]))
     flat[..., 1] = np.maximum(flat[..., 1], np.minimum(lowest, flat[:1, :, 1]))
     colour, lining, ribbon = colours
     rings = 1 + 0.10 * np.where(np.arange(12) % 2 == 0, 1, -1)[:, None] * np.ones_like(azimuth)
@@ -424,19 +415,19 @@ def _headscarf(worn: _Worn, rng: np.random.Generator) -> list[Thing]:
     surface = np.maximum(crown.full, blurred(crown.full, 8))
     skin = interpolated(surface, azimuth, elevation)
     # Folds run around the face, deeper below the chin; the cloth hangs from the jaw to the shoulders.
-    below = _smooth(0.35, 0.0, above[None, :]) * np.ones_like(share)
+    below = ramp(0.35, 0.0, above[None, :]) * np.ones_like(share)
     swing = _waves(rng, turn[None, :] * 1.0 + 2.5 * share, 2, 5, 3)
     phase = 2 * math.pi * (3.5 + 3 * rng.random()) * share**0.8 + 2.0 * swing + 2 * math.pi * rng.random()
     crest = 0.5 + 0.5 * np.cos(phase)
-    fold = (2 * crest**1.7 - 0.9) * _smooth(0.03, 0.15, share) * (1 - 0.6 * _smooth(0.5, 1.0, share))
-    beside = _smooth(0.75, 0.35, above[None, :])
+    fold = (2 * crest**1.7 - 0.9) * ramp(0.03, 0.15, share) * (1 - 0.6 * ramp(0.5, 1.0, share))
+    beside = ramp(0.75, 0.35, above[None, :])
     thick = 4 + 3 * rng.random()
     # Hanging cloth is a cone down to the shoulders rather than the neck.
     flat = np.hypot(unit[..., 0], unit[..., 2])
     jawline = np.interp(np.abs(azimuth), [0, 0.8, 1.6, 3.2], [62, 72, 84, 80])
     hang = np.where(elevation < -0.5, jawline / np.maximum(flat, 0.25), 0)
     hang = np.minimum(hang, 190.0)
-    radius = np.maximum(skin + thick + 3, hang * _smooth(-0.5, -0.9, elevation))
+    radius = np.maximum(skin + thick + 3, hang * ramp(-0.5, -0.9, elevation))
     radius = radius + fold * (0.8 + 3.2 * np.maximum(beside, below)) + 1.0
     radius = np.maximum(radius, skin + 0.4)
     # The edge is turned in to the skin.

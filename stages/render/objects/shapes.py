@@ -28,6 +28,18 @@ def smoothstep(x: ArrayLike) -> Float64:
     return step
 
 
+def quads(a: NDArray[np.int64], b: NDArray[np.int64], c: NDArray[np.int64], d: NDArray[np.int64]) -> Triangles:
+    """Two triangles for each quadrilateral a, b, c, d, counter-clockwise."""
+    return np.concatenate(
+        [np.stack([a, b, c], axis=-1).reshape(-1, 3), np.stack([a, c, d], axis=-1).reshape(-1, 3)]
+    ).astype(np.uint32)
+
+
+def ramp(low: float, high: float, x: ArrayLike) -> Float64:
+    """:func:`smoothstep` from 0 at ``low`` to 1 at ``high``, which may be the smaller one."""
+    return smoothstep((np.asarray(x, np.float64) - low) / (high - low))
+
+
 def smooth_curve(points: ArrayLike, count: int) -> Float64:
     """``count`` points at even steps of chord length on a smooth curve through points (n, 3), n ≥ 2, all distinct.
 
@@ -117,7 +129,7 @@ def tube(
     corner = np.arange(count * sides).reshape(count, sides)
     here = corner if closed else corner[:-1]
     there = np.roll(corner, -1, axis=0) if closed else corner[1:]
-    walls = _quads(here, np.roll(here, -1, axis=1), np.roll(there, -1, axis=1), there)
+    walls = quads(here, np.roll(here, -1, axis=1), np.roll(there, -1, axis=1), there)
     if closed:
         return rings.reshape(-1, 3), walls
     # Caps: fans about a point of their own.
@@ -142,12 +154,12 @@ def sheet(front: Float64, back: Float64) -> Mesh:
     """
     rows, columns = front.shape[:2]
     corner = np.arange(rows * columns).reshape(rows, columns)
-    faces = _quads(corner[:-1, :-1], corner[1:, :-1], corner[1:, 1:], corner[:-1, 1:])
+    faces = quads(corner[:-1, :-1], corner[1:, :-1], corner[1:, 1:], corner[:-1, 1:])
     under = corner + rows * columns
-    reverse = _quads(under[:-1, :-1], under[:-1, 1:], under[1:, 1:], under[1:, :-1])
+    reverse = quads(under[:-1, :-1], under[:-1, 1:], under[1:, 1:], under[1:, :-1])
     rim = np.concatenate([corner[:-1, 0], corner[-1, :-1], corner[:0:-1, -1], corner[0, :0:-1]])
     following = np.roll(rim, -1)
-    sides = _quads(following, rim, rim + rows * columns, following + rows * columns)
+    sides = quads(following, rim, rim + rows * columns, following + rows * columns)
     return np.concatenate([front.reshape(-1, 3), back.reshape(-1, 3)]), np.concatenate([faces, reverse, sides])
 
 
@@ -169,7 +181,7 @@ def ellipsoid(centre: ArrayLike, axes: ArrayLike, half: ArrayLike, *, rows: int 
     unit = np.concatenate([rings.reshape(-1, 3), [[0.0, 0.0, 1.0], [0.0, 0.0, -1.0]]])
     corner = np.arange(rows * sides).reshape(rows, sides)
     here, there = corner[:-1], corner[1:]
-    walls = _quads(here, there, np.roll(there, -1, axis=1), np.roll(here, -1, axis=1))
+    walls = quads(here, there, np.roll(there, -1, axis=1), np.roll(here, -1, axis=1))
     top, bottom = rows * sides, rows * sides + 1
     caps = np.concatenate(
         [
@@ -214,10 +226,3 @@ def mirrored(mesh: Mesh) -> Mesh:
     """The mesh on the other side of the plane x = 0."""
     vertices, triangles = mesh
     return vertices * np.array([-1.0, 1.0, 1.0]), np.ascontiguousarray(triangles[:, ::-1])
-
-
-def _quads(a: NDArray[np.int64], b: NDArray[np.int64], c: NDArray[np.int64], d: NDArray[np.int64]) -> Triangles:
-    """Two triangles for each quadrilateral a, b, c, d, counter-clockwise."""
-    return np.concatenate(
-        [np.stack([a, b, c], axis=-1).reshape(-1, 3), np.stack([a, c, d], axis=-1).reshape(-1, 3)]
-    ).astype(np.uint32)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.stages.render.objects.crown import STEP, Crown, grid, interpolated, interpolated_at
+from facegen.stages.render.objects.shapes import quads
 
 Float = NDArray[np.float32]
 
@@ -161,10 +162,9 @@ def undercoat(
     points = crown.points(azimuth, elevation, radius.astype(np.float32))
     rows, columns = azimuth.shape
     corner = np.arange(rows * columns).reshape(rows, columns)
-    a, b = corner[:-1], np.roll(corner, -1, axis=1)[:-1]
-    c, d = corner[1:], np.roll(corner, -1, axis=1)[1:]
+    here, there = corner[:-1], corner[1:]
     seen = (out > 0).reshape(-1)
-    triangles = np.stack([np.stack([a, b, d], -1), np.stack([a, d, c], -1)], 2).reshape(-1, 3)
+    triangles = quads(here, np.roll(here, -1, axis=1), np.roll(there, -1, axis=1), there)
     triangles = triangles[seen[triangles].any(axis=1)]
     used, renumbered = np.unique(triangles, return_inverse=True)
     return points.reshape(-1, 3)[used], renumbered.reshape(-1, 3).astype(np.uint32)
