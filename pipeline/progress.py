@@ -17,6 +17,9 @@ _QUIET_SECONDS = 10.0
 _NO_NEWS_SECONDS = 60.0
 """Without a finished shard, after which that is said."""
 
+_STARTING = "workers start; after installing, they compile first, for a minute or two"
+"""Said as long as no face is made."""
+
 
 def duration(seconds: float) -> str:
     """A length of time for people, two units at most."""
@@ -133,14 +136,17 @@ class FaceProgress:
         if self._terminal:
             self._bar.update(self._task, completed=pace.done, rate=f"{pace.rate:,.0f} faces/s")
             stages = stages_text(pace.stage_rates)
-            self._line.plain = f"  {stages} faces per core second · {working}" if stages else f"  {working}"
+            self._line.plain = (
+                f"  {stages} faces per core second · {working}" if stages else f"  {working}; {_STARTING}"
+            )
         self._warn(working)
         now = time.monotonic()
         if not self._terminal and (now - self._said > _QUIET_SECONDS or (pace.done == pace.total and pace.made)):
             self._said = now
             left = pace.seconds_left
             more = f", {duration(left)} left" if left else ""
-            self.say(f"{self._label}: {pace.done:,} of {pace.total:,} faces ({pace.rate:,.0f} faces/s{more})")
+            state = f"{pace.rate:,.0f} faces/s{more}" if pace.made else _STARTING
+            self.say(f"{self._label}: {pace.done:,} of {pace.total:,} faces ({state})")
 
     def say(self, line: str) -> None:
         """Tell people something while the display goes on."""
